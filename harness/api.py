@@ -1,0 +1,94 @@
+"""Components by reference: the objects that evaluation, training and tests share."""
+
+from __future__ import annotations
+
+import dataclasses
+import uuid
+from collections.abc import Mapping
+from typing import cast
+
+from harness.components import Generator, Judge, Retriever, Rewarder, Trainer
+from harness.errors import PluginError
+from harness.fingerprint import code_digest
+from harness.guards import GuardedGenerator, GuardedScorer
+from harness.judging import JudgeScorer
+from harness.loader import default_plugins
+from harness.references import parse
+
+
+def scorer(reference: str | Rewarder | Judge | GuardedScorer) -> GuardedScorer:
+    """The scorer that a reference names, or a rewarder or judge of your own, guarded.
+
+    Raises:
+        PluginError: if no such rewarder or judge can be built.
+    """
+    if isinstance(reference, GuardedScorer):
+        return reference
+    if isinstance(reference, str):
+        built = default_plugins().build(reference, "rewarder", "judge")
+        return GuardedScorer(parse(reference).label, _rewarder(built.instance), built.description)
+    if not isinstance(reference, Rewarder | Judge):
+        raise PluginError(f"{reference!r} is no scorer: it has neither `score` nor `judge`")
+    return GuardedScorer(_name(reference), _rewarder(reference), _describe(reference))
+
+
+def generator(reference: str | Generator | GuardedGenerator) -> GuardedGenerator:
+    """The generator that a reference names, or one of your own, guarded.
+
+    Raises:
+        PluginError: if no such generator can be built.
+    """
+    if isinstance(reference, GuardedGenerator):
+        return reference
+    if isinstance(reference, str):
+        built = default_plugins().build(reference, "generator")
+        return GuardedGenerator(parse(reference).label, built.instance, built.description)
+    if not isinstance(reference, Generator):
+        raise PluginError(f"{reference!r} is no generator: it has no `generate`")
+    return GuardedGenerator(_name(reference), reference, _describe(reference))
+
+
+def retriever(reference: str) -> Retriever:
+    """The retriever that a reference names.
+
+    Raises:
+        PluginError: if no such retriever can be built.
+    """
+    return cast(Retriever, default_plugins().build(reference, "retriever").instance)
+
+
+def trainer(reference: str) -> Trainer:
+    """The trainer that a reference names.
+
+    Raises:
+        PluginError: if no such trainer can be built.
+    """
+    return cast(Trainer, default_plugins().build(reference, "trainer").instance)
+
+
+def _rewarder(component: Rewarder | Judge) -> Rewarder:
+    return component if isinstance(component, Rewarder) else JudgeScorer(component)
+
+
+def _name(component: object) -> str:
+    return str(getattr(component, "name", type(component).__name__))
+
+
+def _describe(component: object) -> Mapping[str, object]:
+    """What an object's results hang on, where it can be known: fields, or its own identity.
+
+    An object that tells neither is taken for another one each time, so nothing of it is reused.
+    """
+    kind = type(component)
+    description: dict[str, object] = {"name": f"{kind.__module__}.{kind.__qualname__}"}
+    description["code"] = code_digest(kind.__module__)
+    if dataclasses.is_dataclass(component):
+        description["settings"] = {
+            f.name: getattr(component, f.name) for f in dataclasses.fields(component)
+        }
+    identity = getattr(component, "identity", None)
+    if identity is not None:
+        description["identity"] = dict(identity())
+    elif "settings" not in description:
+        description["identity"] = {"object": uuid.uuid4().hex}
+    return description

@@ -1,0 +1,63 @@
+"""The command `harness`: one module a command, each light until it runs."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+
+from harness.errors import HarnessError
+
+_COMMANDS = ("run", "score", "runs", "show", "export", "plugins", "models", "doctor")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    top = argparse.ArgumentParser(
+        prog="harness", description="One scorer for training and evaluation.", allow_abbrev=False
+    )
+    top.add_argument("--version", action=_ShowVersion, nargs=0, help="print the version")
+    top.add_argument(
+        "--no-plugin", action="append", default=[], metavar="NAME", help="leave a plugin out"
+    )
+    commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for name in _COMMANDS:
+        importlib.import_module(f"harness.cli.{name}").add_parser(commands)
+    return top
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command; what it returns is the exit code, 2 for what the user can mend."""
+    given = sys.argv[1:] if arguments is None else arguments
+    options, rest = parser().parse_known_args(given)
+    if rest and not getattr(options, "passes_on", False):
+        parser().error(f"unrecognized arguments: {' '.join(rest)}")
+    options.rest = rest
+    blocked = [*options.no_plugin, *filter(None, [os.environ.get("HARNESS_NO_PLUGIN")])]
+    if blocked:
+        os.environ["HARNESS_NO_PLUGIN"] = ",".join(blocked)
+    try:
+        return int(options.command(options))
+    except HarnessError as error:
+        print(f"harness: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(
+            "harness: interrupted; what was recorded stays, and the same command goes on from it",
+            file=sys.stderr,
+        )
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+
+
+class _ShowVersion(argparse.Action):
+    """Prints the version, which is looked up only then."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib.metadata import version
+
+        print(f"samescore {version('samescore')}")
+        parser.exit()

@@ -1,0 +1,74 @@
+"""`harness plugins`: what is installed, and what is broken."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from harness.cli.run import Commands
+from harness.loader import ROLES, Plugins, default_plugins
+from harness.settings import describe
+
+
+def add_parser(commands: Commands[argparse.ArgumentParser]) -> None:
+    """Declare the command."""
+    parser = commands.add_parser(
+        "plugins",
+        help="list components and their settings",
+        description="List what plugins register. Exits with 1 if a plugin is broken.",
+    )
+    parser.add_argument("name", nargs="?", help="show the settings of this component alone")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(command=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print every component; broken plugins come last, each with its error."""
+    plugins = default_plugins()
+    if options.name:
+        plugins.find(options.name, *ROLES)
+    found = _found(plugins, options.name)
+    if options.json:
+        print(json.dumps({"components": found, "broken": _broken(plugins)}, indent=2))
+    else:
+        _print(found, with_settings=bool(options.name))
+        for failure in plugins.failures:
+            print(f"BROKEN  {failure.plugin}: {failure.doing}: {failure.error}")
+        if not options.name:
+            print("Settings of one of them: harness plugins NAME")
+    return 1 if plugins.failures else 0
+
+
+def _found(plugins: Plugins, name: str | None) -> list[dict[str, object]]:
+    return [
+        {
+            "name": r.component.name,
+            "role": role,
+            "summary": r.component.summary,
+            "plugin": r.plugin.name,
+            "distribution": r.plugin.distribution,
+            "version": r.plugin.version,
+            "settings": [s._asdict() for s in describe(r.component.settings)],
+        }
+        for role in ROLES
+        for r in plugins.components(role)
+        if name in (None, r.component.name, f"{r.plugin.distribution}/{r.component.name}")
+    ]
+
+
+def _broken(plugins: Plugins) -> list[dict[str, str]]:
+    return [
+        {"plugin": str(f.plugin), "doing": f.doing, "error": f.error, "traceback": f.details}
+        for f in plugins.failures
+    ]
+
+
+def _print(found: list[dict[str, object]], *, with_settings: bool) -> None:
+    for component in found:
+        origin = f"{component['distribution']} {component['version']}".strip()
+        head = f"{component['role']!s:<10} {component['name']!s:<12}"
+        print(f"{head} {component['summary']}  [{origin or component['plugin']}]")
+        settings = component["settings"]
+        if with_settings and isinstance(settings, list):
+            for s in settings:
+                print(f"    {s['name']} ({s['type']}, default {s['default']}): {s['doc']}")

@@ -1,0 +1,74 @@
+"""`harness run`: benchmark suites, which are pytest tests in files `bench_*.py`."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+from harness.errors import HarnessError
+
+Commands = argparse._SubParsersAction  # the name that argparse gives the type, private as it is
+
+_OPTIONS = ("store", "limit", "rows", "report_json", "max_unscored")
+
+
+def add_parser(commands: Commands[argparse.ArgumentParser]) -> None:
+    """Declare the command."""
+    parser = commands.add_parser(
+        "run",
+        help="run benchmark suites",
+        description="Run benchmark suites: pytest, with bench_*.py collected. "
+        "Every other argument goes to pytest: PATH, -k, -m, -x, --lf, --co, -n, --junitxml …",
+        usage="harness run [options] [PATH …] [any pytest argument]",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--store", metavar="URL", help="a file or database URL to record in")
+    parser.add_argument("--limit", type=int, metavar="N", help="take only N samples of each suite")
+    parser.add_argument(
+        "--rows", action="append", metavar="GLOB", help="take only samples whose ids match"
+    )
+    parser.add_argument("--report-json", metavar="FILE", help="write the results to a JSON file")
+    parser.add_argument(
+        "--max-unscored",
+        type=float,
+        metavar="SHARE",
+        help="fail when more than this share has no score (0.1)",
+    )
+    parser.set_defaults(command=run, passes_on=True)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Hand over to pytest, in a process of its own so that it can rewrite asserts everywhere."""
+    named = any(Path(argument.partition("::")[0]).exists() for argument in options.rest)
+    if not named and not Path("benchmarks").is_dir():
+        raise HarnessError("there is no folder benchmarks/ here; name a path: harness run PATH")
+    if options.report_json and not Path(options.report_json).absolute().parent.is_dir():
+        raise HarnessError(f"--report-json {options.report_json}: there is no such folder")
+    command = [sys.executable, "-m", "pytest", *_overrides(), *_own(options), *options.rest]
+    process = subprocess.Popen(command)
+    while True:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            continue  # the terminal told pytest as well, which records and ends by itself
+
+
+def _overrides() -> list[str]:
+    settings = {
+        "python_files": "bench_*.py",
+        "python_functions": "bench_*",
+        "testpaths": "benchmarks",
+    }
+    return [part for key, value in settings.items() for part in ("-o", f"{key}={value}")]
+
+
+def _own(options: argparse.Namespace) -> list[str]:
+    """This command's options as the pytest plugin knows them."""
+    given: list[str] = []
+    for name in _OPTIONS:
+        value = getattr(options, name)
+        values = value if isinstance(value, list) else [] if value is None else [value]
+        given += [f"--samescore-{name.replace('_', '-')}={v}" for v in values]
+    return given

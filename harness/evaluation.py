@@ -1,0 +1,192 @@
+"""What an evaluation gives: means with intervals, and every row behind them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from harness.errors import HarnessError
+from harness.schema import RunRecord, ScoredRow, Value
+from harness.store import Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from harness.stats import Interval
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """One scorer's result over a run.
+
+    `mean` is over the `n` completions that were scored, with a 95 % interval from `low` to
+    `high` (None where one value or one cluster gives none). `unscored` counts the others, and
+    `causes` says why.
+    """
+
+    label: str
+    mean: float
+    low: float | None
+    high: float | None
+    n: int
+    unscored: int
+    causes: Mapping[str, int]
+
+    def __str__(self) -> str:
+        interval = f" [{self.low:.4f}, {self.high:.4f}]" if self.low is not None else ""
+        missing = f", {self.unscored} unscored" if self.unscored else ""
+        return f"{self.label} {self.mean:.4f}{interval} (n={self.n}{missing})"
+
+
+class Evaluation:
+    """A run's results; `evaluation["bertscore"]` is a `Summary`, by label or by unique name."""
+
+    def __init__(self, run: RunRecord, store: Store) -> None:
+        self.run = run
+        self._store = store
+        self.summaries: dict[str, Summary] = {
+            label: summary
+            for label in run.scorers
+            if (summary := _summarize(store, run, label)) is not None
+        }
+
+    def __getitem__(self, label: str) -> Summary:
+        """The summary of a scorer.
+
+        Raises:
+            HarnessError: if no scorer, or more than one, is called so; names those there are.
+        """
+        if label in self.summaries:
+            return self.summaries[label]
+        named = [s for s in self.summaries if s.partition(":")[0] == label]
+        if len(named) == 1:
+            return self.summaries[named[0]]
+        raise HarnessError(
+            f"no one scorer is called {label!r}; there are: {', '.join(self.summaries)}"
+        )
+
+    def rows(self) -> Iterator[ScoredRow]:
+        """Every completion with its scores, in the order of the samples; read as asked for."""
+        with self._reading() as store:
+            yield from store.rows(self.run)
+
+    def values(self, label: str) -> list[Value]:
+        """Every value of a scorer, in the order of the rows."""
+        with self._reading() as store:
+            return list(store.values(self.run, self[label].label))
+
+    def table(self) -> pd.DataFrame:
+        """One row a completion: what was asked and answered, and each scorer's verdict."""
+        import pandas as pd
+
+        return pd.DataFrame([flat(row, list(self.run.scorers)) for row in self.rows()])
+
+    def pass_at_k(self, label: str, k: int) -> Interval:
+        """The chance that at least one of `k` attempts succeeds (a value of 1 or more)."""
+        from harness.stats import pass_at_k_interval
+
+        return pass_at_k_interval(list(self._successes(label).values()), k)
+
+    def pass_hat_k(self, label: str, k: int) -> Interval:
+        """The chance that all of `k` attempts succeed (a value of 1 or more)."""
+        from harness.stats import pass_hat_k_interval
+
+        return pass_hat_k_interval(list(self._successes(label).values()), k)
+
+    def as_dict(self) -> dict[str, object]:
+        """The results as JSON-like values."""
+        return {
+            "run": self.run.id,
+            "name": self.run.name,
+            "generator": self.run.generator,
+            "status": self.run.status,
+            "scorers": {
+                label: {
+                    "mean": s.mean,
+                    "low": s.low,
+                    "high": s.high,
+                    "n": s.n,
+                    "unscored": s.unscored,
+                    "causes": dict(s.causes),
+                }
+                for label, s in self.summaries.items()
+            },
+        }
+
+    def __str__(self) -> str:
+        lines = [f"run {self.run.id} · {self.run.generator}"]
+        return "\n".join([*lines, *(f"  {summary}" for summary in self.summaries.values())])
+
+    def _successes(self, label: str) -> dict[str, list[bool]]:
+        by_sample: dict[str, list[bool]] = {}
+        for row in self.values(label):
+            if row.value is not None:
+                by_sample.setdefault(row.sample_id, []).append(row.value >= 1)
+        return by_sample
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[Store]:
+        if self._store.in_memory:
+            yield self._store
+        else:
+            with Store(self._store.url, readonly=True) as store:
+                yield store
+
+
+def flat(row: ScoredRow, labels: list[str]) -> dict[str, object]:
+    """A row as one flat record; a scorer that did not get to it has empty cells."""
+    completion = row.completion
+    record: dict[str, object] = {
+        "id": completion.sample.id,
+        "attempt": completion.attempt,
+        "prompt": completion.sample.prompt,
+        "references": list(completion.sample.references),
+        "completion": completion.text,
+        "finish": completion.finish,
+        "error": completion.error,
+    }
+    for label in labels:
+        score = row.scores.get(label)
+        record[label] = score.value if score else None
+        record[f"{label}.unscored"] = str(score.unscored) if score and score.unscored else ""
+        record[f"{label}.reason"] = score.reason if score else ""
+        for part, value in score.parts.items() if score else ():
+            record[f"{label}.{part}"] = value
+    return record
+
+
+def columns(rows: Iterable[ScoredRow], labels: list[str]) -> list[str]:
+    """The columns that these rows need: each scorer's parts are known only from all of them."""
+    names: dict[str, None] = {}
+    for row in rows:
+        names.update(dict.fromkeys(flat(row, labels)))
+    head = [name for name in names if not _belongs(name, labels)]
+    return head + [name for label in labels for name in names if _belongs(name, [label])]
+
+
+def _belongs(name: str, labels: list[str]) -> bool:
+    return any(name == label or name.startswith(f"{label}.") for label in labels)
+
+
+def _summarize(store: Store, run: RunRecord, label: str) -> Summary | None:
+    from harness.stats import mean_interval
+
+    values: list[float] = []
+    clusters: list[str] = []
+    causes: Counter[str] = Counter()
+    for row in store.values(run, label):
+        if row.value is None:
+            causes[str(row.unscored)] += 1
+        else:
+            values.append(row.value)
+            clusters.append(row.cluster)
+    if not values:
+        return None
+    grouped = clusters if len(set(clusters)) < len(values) else None
+    found = mean_interval(values, clusters=grouped)
+    return Summary(
+        label, found.mean, found.low, found.high, len(values), causes.total(), dict(causes)
+    )

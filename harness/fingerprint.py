@@ -1,0 +1,66 @@
+"""Fingerprints: one short text that stands for everything that decides a component's results."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from harness.components import Sample
+
+
+def digest(value: object) -> str:
+    """A 128-bit digest, in hexadecimal, of a JSON-like value."""
+    text = _encode(value).encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(text, digest_size=16).hexdigest()
+
+
+def sample_digest(sample: Sample) -> str:
+    """A digest of a sample's content: all but its id, so that a row may move within its file."""
+    metadata = dict(sample.metadata) or None
+    return digest((sample.prompt, sample.references, metadata))
+
+
+def file_digest(path: Path) -> str:
+    """The SHA-256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@functools.cache
+def code_digest(module: str) -> str:
+    """A digest of the source of a module, or of all of the package that it belongs to."""
+    top = getattr(sys.modules.get(module.partition(".")[0]), "__file__", None)
+    origin = top or getattr(sys.modules.get(module), "__file__", None)
+    if origin is None:
+        return ""
+    path = Path(origin)
+    files = sorted(path.parent.rglob("*.py")) if path.name == "__init__.py" else [path]
+    return digest([(str(f.relative_to(path.parent)), file_digest(f)) for f in files])
+
+
+def differences(old: Mapping[str, object], new: Mapping[str, object], at: str = "") -> list[str]:
+    """The keys whose values differ between two nested mappings, as `key: old → new`."""
+    found: list[str] = []
+    for key in sorted({*old, *new}):
+        a, b = old.get(key), new.get(key)
+        if isinstance(a, Mapping) and isinstance(b, Mapping):
+            found += differences(a, b, f"{at}{key}.")
+        elif a != b:
+            found.append(f"{at}{key}: {a} → {b}")
+    return found
+
+
+def _plain(value: object) -> object:
+    """JSON's view of what it does not know: mappings and sets by content, others by text."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, set | frozenset):
+        return sorted(map(str, value))
+    return str(value)
+
+
+_encode = json.JSONEncoder(sort_keys=True, ensure_ascii=False, default=_plain).encode

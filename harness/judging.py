@@ -1,0 +1,54 @@
+"""Judges as scorers: many coroutines at once behind the one method that every scorer has."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import threading
+from collections.abc import Sequence
+
+from harness.components import Completion, Judge, Score, Unscored
+
+
+class JudgeScorer:
+    """A judge with the method of a rewarder, `concurrency` judgements at a time.
+
+    Runs on a background event loop, so it works from plain code and from inside a running loop.
+    """
+
+    def __init__(self, judge: Judge, concurrency: int = 16) -> None:
+        self.judge = judge
+        self.concurrency = int(getattr(judge, "concurrency", concurrency))
+
+    def score(self, completions: Sequence[Completion]) -> list[Score]:
+        """One score a completion, in order; a judgement that raises is unscored."""
+        future = asyncio.run_coroutine_threadsafe(self._score_all(completions), _event_loop())
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+    async def _score_all(self, completions: Sequence[Completion]) -> list[Score]:
+        slots = asyncio.Semaphore(self.concurrency)
+
+        async def one(completion: Completion) -> Score:
+            async with slots:
+                return await self._score_one(completion)
+
+        return list(await asyncio.gather(*(one(c) for c in completions)))
+
+    async def _score_one(self, completion: Completion) -> Score:
+        try:
+            return await self.judge.judge(completion)
+        except TimeoutError as error:
+            return Score.missing(Unscored.TIMEOUT, str(error))
+        except Exception as error:
+            return Score.missing(Unscored.SCORER_ERROR, f"{type(error).__name__}: {error}")
+
+
+@functools.cache
+def _event_loop() -> asyncio.AbstractEventLoop:
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, name="harness-judges", daemon=True).start()
+    return loop

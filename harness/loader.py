@@ -1,0 +1,325 @@
+"""Finding plugins, and building the components they register.
+
+The only module that handles what a plugin returns before its type is known, so the only one
+with `Any` in it. A discovered plugin that breaks is recorded in `Plugins.failures` and left
+out; a component that the user asked for and cannot have raises.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import inspect
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from typing import Any, Literal, NamedTuple
+
+import pluggy
+
+from harness import hookspecs
+from harness.components import Component, Identified, Model
+from harness.errors import HarnessError, PluginError
+from harness.fingerprint import code_digest
+from harness.references import Reference, parse
+from harness.settings import build_settings
+
+GROUP = "samescore"
+Role = Literal["generator", "rewarder", "judge", "retriever", "trainer"]
+ROLES: tuple[Role, ...] = ("generator", "rewarder", "judge", "retriever", "trainer")
+_CALLS: dict[Role, tuple[str, tuple[object, ...], dict[str, object]]] = {
+    "generator": ("generate", ([],), {"attempt": 0}),
+    "rewarder": ("score", ([],), {}),
+    "judge": ("judge", (None,), {}),
+    "retriever": ("search", ([],), {"k": 1}),
+    "trainer": ("train", (None,), {}),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Plugin:
+    """A plugin and the distribution that it came with."""
+
+    name: str
+    distribution: str = ""
+    version: str = ""
+
+    def __str__(self) -> str:
+        return (
+            f"{self.name} ({self.distribution} {self.version})" if self.distribution else self.name
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A plugin that broke: what it was doing, the error in one line, and the traceback."""
+
+    plugin: Plugin
+    doing: str
+    error: str
+    details: str
+
+
+class Registered(NamedTuple):
+    """A component with its role and the plugin that registered it."""
+
+    component: Component[Any]
+    role: Role
+    plugin: Plugin
+
+
+class Built(NamedTuple):
+    """A component that was built, its role, and what its fingerprint is taken of."""
+
+    instance: Any
+    role: Role
+    description: Mapping[str, object]
+
+
+class Plugins:
+    """A set of plugins: what they register, who observes, and which of them are broken."""
+
+    def __init__(self, blocked: Iterable[str] = ()) -> None:
+        self.failures: list[Failure] = []
+        self.loaded: list[Plugin] = []
+        self._manager = pluggy.PluginManager("harness")
+        self._manager.add_hookspecs(hookspecs)
+        self._blocked = set(blocked)
+        self._names: dict[int, Plugin] = {}
+        self._found: dict[Role, list[Registered]] | None = None
+        self._models: dict[str, Model] | None = None
+        self._built: dict[str, Built] = {}
+
+    def discover(self) -> None:
+        """Load every plugin named by an entry point in the group `samescore`."""
+        for point in metadata.entry_points(group=GROUP):
+            plugin = _plugin_of(point)
+            if point.name not in self._blocked:
+                self._guard(plugin, "loading", functools.partial(self._load, point, plugin))
+
+    def add(self, module: object, plugin: Plugin) -> None:
+        """Register a module or object whose functions are marked with `@hookimpl`.
+
+        Raises:
+            PluginError: if it implements an unknown hook or has a wrong signature; nothing of
+                it is registered then.
+        """
+        if plugin.name in self._blocked or self._manager.is_registered(module):
+            return
+        self._refuse_unmarked(module)
+        try:
+            self._manager.register(module, f"{plugin.name}#{len(self.loaded)}")
+            self._manager.check_pending()
+            self._refuse_wrappers(module)
+        except (pluggy.PluginValidationError, PluginError) as error:
+            if self._manager.is_registered(module):
+                self._manager.unregister(module)
+            raise PluginError(_one_line(error)) from error
+        self.loaded.append(plugin)
+        self._names[id(module)] = plugin
+        self._found = self._models = None
+
+    def remove(self, module: object) -> None:
+        """Take back what `add` registered."""
+        if self._manager.is_registered(module):
+            self._manager.unregister(module)
+            self.loaded.remove(self._names.pop(id(module)))
+            self._found = self._models = None
+
+    def components(self, role: Role) -> list[Registered]:
+        """Every component of a role, in the order in which plugins were loaded."""
+        if self._found is None:
+            self._found = {r: list(self._register(r)) for r in ROLES}
+        return self._found[role]
+
+    def models(self) -> Mapping[str, Model]:
+        """Every packaged model by name; of two with one name the first loaded stands."""
+        if self._models is None:
+            self._models = {}
+            for plugin, model in self._collect("harness_models", Model):
+                if model.name in self._models:
+                    text = f"the model {model.name!r} is registered already by another plugin"
+                    self.failures.append(Failure(plugin, "harness_models", text, text))
+                self._models.setdefault(model.name, model)
+        return self._models
+
+    def find(self, name: str, *roles: Role) -> Registered:
+        """The component of this name, which may be qualified as `distribution/name`.
+
+        Raises:
+            PluginError: if there is none, or more than one; the message names what there is.
+        """
+        known = [r for role in roles for r in self.components(role)]
+        found = [r for r in known if name in (r.component.name, _qualified(r))]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise PluginError(_ambiguous(name, found))
+        raise PluginError(self._unknown(name, " or ".join(roles), known))
+
+    def build(self, reference: str | Reference, *roles: Role) -> Built:
+        """The component that a reference names; built once, then the same object each time.
+
+        Raises:
+            PluginError: for an unknown name or setting, a package that is not installed, or an
+                object that lacks its role's method.
+        """
+        parsed = parse(reference) if isinstance(reference, str) else reference
+        key = f"{roles} {parsed}"
+        if key not in self._built:
+            self._built[key] = _build(self.find(parsed.name, *roles), parsed)
+        return self._built[key]
+
+    def observed(self, hook: str) -> bool:
+        """Whether anyone observes a hook, so that a hot loop can leave the calls out."""
+        return bool(getattr(self._manager.hook, hook).get_hookimpls())
+
+    def tell(self, hook: str, **arguments: object) -> None:
+        """Call every observer of a hook; one that raises is recorded once and not called again."""
+        for implementation in list(getattr(self._manager.hook, hook).get_hookimpls()):
+            plugin = self._plugin_of(implementation.plugin)
+            call = functools.partial(_call, implementation, arguments)
+            if not self._guard(plugin, hook, call):
+                self.remove(implementation.plugin)
+
+    def _load(self, point: metadata.EntryPoint, plugin: Plugin) -> None:
+        self.add(point.load(), plugin)
+
+    def _register(self, role: Role) -> Iterator[Registered]:
+        for plugin, component in self._collect(f"harness_{role}s", Component):
+            yield Registered(component, role, plugin)
+
+    def _collect(self, hook: str, kind: type) -> Iterator[tuple[Plugin, Any]]:
+        for implementation in getattr(self._manager.hook, hook).get_hookimpls():
+            plugin = self._plugin_of(implementation.plugin)
+            items: list[Any] = []
+            self._guard(plugin, hook, functools.partial(_consume, implementation, items))
+            for item in items:
+                if isinstance(item, kind):
+                    yield plugin, item
+                else:
+                    text = f"{hook} gave {item!r}; it must give {kind.__name__} objects"
+                    self.failures.append(Failure(plugin, hook, text, text))
+
+    def _plugin_of(self, module: object) -> Plugin:
+        return self._names[id(module)]
+
+    def _guard(self, plugin: Plugin, doing: str, call: Callable[[], object]) -> bool:
+        try:
+            call()
+        except (Exception, SystemExit) as error:
+            details = traceback.format_exc()
+            self.failures.append(Failure(plugin, doing, _one_line(error), details))
+            return False
+        return True
+
+    def _refuse_unmarked(self, module: object) -> None:
+        for name, member in inspect.getmembers(module, inspect.isroutine):
+            if name.startswith("harness_") and not hasattr(member, "harness_impl"):
+                raise PluginError(f"{name} is not marked with @hookimpl")
+
+    def _refuse_wrappers(self, module: object) -> None:
+        for caller in self._manager.get_hookcallers(module) or ():
+            for implementation in caller.get_hookimpls():
+                if implementation.plugin is module and _is_special(implementation):
+                    raise PluginError(f"{caller.name} is a wrapper; harness hooks take none")
+
+    def _unknown(self, name: str, role: str, known: list[Registered]) -> str:
+        names = sorted({r.component.name for r in known})
+        near = difflib.get_close_matches(name, names, 1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        broken = [f for f in self.failures if name in (f.plugin.name, f.plugin.distribution)]
+        why = f" The plugin {broken[0].plugin} is broken: {broken[0].error}" if broken else ""
+        return f"no {role} is called {name!r}{hint} Known: {', '.join(names) or 'none'}.{why}"
+
+
+@functools.cache
+def default_plugins() -> Plugins:
+    """The installed plugins less those in the environment variable HARNESS_NO_PLUGIN (a,b,c)."""
+    plugins = Plugins(filter(None, os.environ.get("HARNESS_NO_PLUGIN", "").split(",")))
+    plugins.discover()
+    return plugins
+
+
+def _call(implementation: Any, arguments: Mapping[str, object]) -> Any:
+    if os.environ.get("HARNESS_TRACE"):
+        shown = ", ".join(f"{k}={str(v)[:60]}" for k, v in arguments.items())
+        name = implementation.function.__name__
+        print(f"[harness] {implementation.plugin_name} {name}({shown})", file=sys.stderr)
+    return implementation.function(*(arguments[name] for name in implementation.argnames))
+
+
+def _consume(implementation: Any, items: list[Any]) -> None:
+    """Collect what a registration hook yields: a generator raises only when it is consumed."""
+    items.extend(_call(implementation, {}))
+
+
+def _build(registered: Registered, reference: Reference) -> Built:
+    component = registered.component
+    settings = build_settings(component.name, component.settings, reference.settings)
+    try:
+        instance = component.build(settings)
+    except ModuleNotFoundError as error:
+        raise PluginError(_missing(component, error)) from error
+    except ImportError as error:
+        raise PluginError(f"{component.name} cannot be imported: {_one_line(error)}") from error
+    _check(component.name, registered.role, instance)
+    description: dict[str, object] = {
+        "name": component.name,
+        "distribution": registered.plugin.distribution,
+        "version": registered.plugin.version,
+        "settings": asdict(settings),
+        "code": code_digest(component.build.__module__),
+    }
+    if isinstance(instance, Identified):
+        description["identity"] = dict(instance.identity())
+    return Built(instance, registered.role, description)
+
+
+def _check(name: str, role: Role, instance: object) -> None:
+    method, arguments, keywords = _CALLS[role]
+    function = getattr(instance, method, None)
+    try:
+        inspect.signature(function).bind(*arguments, **keywords)  # type: ignore[arg-type]
+    except TypeError as error:
+        wanted = ", ".join(["…" for _ in arguments] + [f"{k}=…" for k in keywords])
+        raise PluginError(f"the {role} {name!r} must have {method}({wanted}): {error}") from error
+    if role == "judge" and not inspect.iscoroutinefunction(function):
+        raise PluginError(f"the judge {name!r} must have `async def judge(completion)`")
+
+
+def _missing(component: Component[Any], error: ModuleNotFoundError) -> str:
+    install = f": pip install '{component.requires}'" if component.requires else ""
+    return f"{component.name} needs {error.name}{install}"
+
+
+def _ambiguous(name: str, found: list[Registered]) -> str:
+    sides = " and ".join(f"{r.role} {_qualified(r)!r} of {r.plugin}" for r in found)
+    return (
+        f"{name!r} is ambiguous: {sides}. Write the qualified name, "
+        f"or leave one out with --no-plugin {found[-1].plugin.name}"
+    )
+
+
+def _qualified(registered: Registered) -> str:
+    return f"{registered.plugin.distribution or registered.plugin.name}/{registered.component.name}"
+
+
+def _plugin_of(point: metadata.EntryPoint) -> Plugin:
+    if point.dist is None:
+        return Plugin(point.name)
+    return Plugin(point.name, point.dist.name, point.dist.version)
+
+
+def _is_special(implementation: Any) -> bool:
+    return bool(implementation.wrapper or implementation.hookwrapper)
+
+
+def _one_line(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    if isinstance(error, HarnessError):
+        return text
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

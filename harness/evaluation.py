@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -174,19 +175,18 @@ def _belongs(name: str, labels: list[str]) -> bool:
 def _summarize(store: Store, run: RunRecord, label: str) -> Summary | None:
     from harness.stats import mean_interval
 
-    values: list[float] = []
-    clusters: list[str] = []
+    values, clusters = array("d"), list[str]()
     causes: Counter[str] = Counter()
     for row in store.values(run, label):
         if row.value is None:
             causes[str(row.unscored)] += 1
         else:
             values.append(row.value)
-            clusters.append(row.cluster)
+            if row.cluster:
+                clusters.append(row.cluster)
     if not values:
         return None
-    grouped = clusters if len(set(clusters)) < len(values) else None
-    found = mean_interval(values, clusters=grouped)
+    found = mean_interval(values, clusters=clusters if len(clusters) == len(values) else None)
     return Summary(
         label, found.mean, found.low, found.high, len(values), causes.total(), dict(causes)
     )

@@ -6,7 +6,7 @@ import functools
 import hashlib
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from harness.components import Sample
@@ -22,6 +22,14 @@ def sample_digest(sample: Sample) -> str:
     """A digest of a sample's content: all but its id, so that a row may move within its file."""
     metadata = dict(sample.metadata) or None
     return digest((sample.prompt, sample.references, metadata))
+
+
+def samples_digest(samples: Iterable[Sample]) -> str:
+    """A digest of a data set: ids and contents, in order."""
+    state = hashlib.blake2b(digest_size=16)
+    for sample in samples:
+        state.update(f"{sample.id}\0{sample_digest(sample)}\n".encode("utf-8", "surrogatepass"))
+    return state.hexdigest()
 
 
 def file_digest(path: Path) -> str:

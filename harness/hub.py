@@ -98,9 +98,8 @@ def _split(
     wanted = split or ("test" if "test" in loaded or len(loaded) != 1 else next(iter(loaded)))
     if wanted in loaded:
         return loaded[wanted]
-    problem = f"no split {split!r}" if split else "which split?"
-    raise DataError(f"{text}: {problem} Name one, as in {text}:{next(iter(loaded), 'train')}; "
-                    f"there are {', '.join(loaded)}")  # fmt: skip
+    problem = f"there is no split {split!r}" if split else "name a split, last, after a colon"
+    raise DataError(f"{text}: {problem}; there are {', '.join(loaded)}")
 
 
 def _reach_hub(text: str, name: str) -> None:

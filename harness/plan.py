@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from harness.components import Sample
 from harness.errors import DataError, HarnessError
-from harness.fingerprint import digest, sample_digest
+from harness.fingerprint import digest, sample_digest, samples_digest
 from harness.guards import GuardedGenerator, GuardedScorer
 
 
@@ -33,9 +33,9 @@ def select(
         DataError: if none is left, or two have one id.
     """
     every = list(samples)
-    twice = [i for i, n in Counter(s.id for s in every).items() if n > 1]
-    if twice:
-        raise DataError(f"two samples have the id {twice[0]!r}; ids must be unique")
+    if len({s.id for s in every}) < len(every):
+        twice = Counter(s.id for s in every).most_common(1)[0][0]
+        raise DataError(f"two samples have the id {twice!r}; ids must be unique")
     patterns = [rows] if isinstance(rows, str) else rows
     chosen = [
         s for s in every if patterns is None or any(fnmatch.fnmatchcase(s.id, p) for p in patterns)
@@ -67,7 +67,7 @@ class Plan:
         self.config: dict[str, object] = {
             "generator": _config(generator.reference, generator),
             "scorers": {label: _config(label, s) for label, s in scorers.items()},
-            "samples": digest([(s.id, sample_digest(s)) for s in samples]),
+            "samples": samples_digest(samples),
             "repeats": repeats,
             "cluster": cluster,
         }
@@ -84,8 +84,14 @@ class Plan:
     def _work(self, sample: Sample, index: int, attempt: int) -> Work:
         content = sample_digest(sample)
         key = digest([self.generator.fingerprint, content, attempt, self._salt])
-        cluster = str(sample.metadata.get(self.cluster, "")) if self.cluster else sample.id
-        return Work(key, index * self.repeats + attempt, content, cluster, sample, attempt)
+        ordinal = index * self.repeats + attempt
+        return Work(key, ordinal, content, self._cluster_of(sample), sample, attempt)
+
+    def _cluster_of(self, sample: Sample) -> str:
+        """The group that a sample's score belongs to; empty where each stands for itself."""
+        if self.cluster:
+            return str(sample.metadata.get(self.cluster, ""))
+        return sample.id if self.repeats > 1 else ""
 
 
 def labelled(scorers: Iterable[GuardedScorer]) -> dict[str, GuardedScorer]:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import platform
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable
 from importlib import metadata
 
 
-def provenance() -> dict[str, object]:
-    """Git commit and dirtiness of the working directory, package versions, machine, command."""
+def provenance(distributions: Iterable[str] = ()) -> dict[str, object]:
+    """Git commit and dirtiness of the working directory, versions, machine and command.
+
+    `distributions` are those of the plugins: their versions and those of what they require
+    are what a result can hang on.
+    """
     return {
         "git": _git(),
-        "packages": _versions(),
+        "packages": _versions(tuple(sorted(set(distributions)))),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "command": [os.path.basename(sys.argv[0]), *sys.argv[1:]],  # noqa: PTH119 - argv is text
@@ -37,14 +42,18 @@ def _run(*command: str) -> str | None:
     return done.stdout.strip()
 
 
-def _versions() -> dict[str, str]:
-    """The distributions that are imported by now: those are what can have made a result."""
-    modules = {name.partition(".")[0] for name in list(sys.modules)}
-    owners = _owners()
-    names = {owner for module in modules for owner in owners.get(module, ())}
-    return {name: metadata.version(name) for name in sorted(names, key=str.lower)}
-
-
 @functools.cache
-def _owners() -> Mapping[str, list[str]]:
-    return metadata.packages_distributions()
+def _versions(distributions: tuple[str, ...]) -> dict[str, str]:
+    """The versions of distributions and of all that they require, extras too, where installed."""
+    from packaging.requirements import Requirement
+
+    names = {*distributions, "samescore"}
+    for distribution in tuple(names):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            required = metadata.requires(distribution) or ()
+            names.update(Requirement(text).name for text in required)
+    found: dict[str, str] = {}
+    for name in sorted(names, key=str.lower):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found

@@ -108,7 +108,9 @@ def _references(row: Row, column: str) -> Iterable[str]:
 
 
 def _text(row: Row, column: str, value: object) -> str | None:
-    value = value if isinstance(value, str) else _plain(row, column, value)
+    if isinstance(value, str):
+        return _encodable(row, column, value)
+    value = _plain(row, column, value)
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, list | dict):
@@ -116,12 +118,13 @@ def _text(row: Row, column: str, value: object) -> str | None:
         raise DataError(f"{row.where}: column {column!r} holds {kind} where text is expected")
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
-    return None if value is None else _encodable(row, column, str(value))
+    return None if value is None else str(value)
 
 
 def _encodable(row: Row, column: str, text: str) -> str:
     try:
-        text.encode()
+        if not text.isascii():
+            text.encode()
     except UnicodeEncodeError as error:
         half = f"half a surrogate pair at character {error.start}"
         raise DataError(f"{row.where}: column {column!r} has {half}; mend the text") from error

@@ -93,7 +93,8 @@ def pass_at_k(n: int, c: int, k: int) -> float:
         ValueError: unless 0 <= c <= n and 1 <= k <= n.
     """
     _check_counts(n, c, k)
-    return 1 - math.comb(n - c, k) / math.comb(n, k)
+    draws = math.comb(n, k)
+    return (draws - math.comb(n - c, k)) / draws
 
 
 def pass_hat_k(n: int, c: int, k: int) -> float:

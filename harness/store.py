@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.sqlite import Insert
 
 from harness.components import Completion, Sample, Score
 from harness.database import Database
@@ -123,19 +124,20 @@ class Store:
             }
             for p in placed
         ]
+        add = self._database.execute_many
         with self._database.writing() as connection:
-            if fresh:
-                known = [sample_row(p) for p in fresh]
-                connection.execute(self._insert(samples).on_conflict_do_nothing(), known)
-                made = [completion_row(p, generator) for p in fresh]
-                connection.execute(self._upsert(completions), made)
-            connection.execute(self._insert(run_rows).on_conflict_do_nothing(), rows)
+            known = [sample_row(p) for p in fresh]
+            add(connection, self._insert(samples).on_conflict_do_nothing(), known)
+            add(
+                connection, self._upsert(completions), [completion_row(p, generator) for p in fresh]
+            )
+            add(connection, self._insert(run_rows).on_conflict_do_nothing(), rows)
 
     def add_scores(self, scorer: str, scored: Mapping[str, Score]) -> None:
         """Record a scorer's scores by completion key, over what it could not score before."""
         with self._database.writing() as connection:
             rows = [score_row(scorer, key, score) for key, score in scored.items()]
-            connection.execute(self._upsert(scores), rows)
+            self._database.execute_many(connection, self._upsert(scores), rows)
 
     def runs(self) -> list[RunRecord]:
         """Every run, the latest last."""
@@ -198,7 +200,7 @@ class Store:
                     }
                     yield ScoredRow(row.ordinal, completion_of(row, sample_of(row)), of_row)
 
-    def _upsert(self, table: sa.Table) -> sa.Executable:
+    def _upsert(self, table: sa.Table) -> Insert:
         statement = self._insert(table)
         keys = [c.name for c in table.primary_key]
         rest = {c.name: statement.excluded[c.name] for c in table.c if not c.primary_key}

@@ -168,10 +168,10 @@ def _cells(
     path: Path, number: int, line: int, columns: list[str], fields: list[str]
 ) -> dict[str, object]:
     if len(fields) != len(columns):
-        hint = "quote a field with a comma in it" if len(fields) > len(columns) else "fill the row"
-        raise DataError(
-            f"{_where(path, number, line)}: {len(fields)} fields for {len(columns)} columns; {hint}"
-        )
+        few = "fill the row, or quote the line break that ends it"
+        hint = few if len(fields) < len(columns) else "quote the text that has a separator in it"
+        count = f"the header has {len(columns)} fields and this row {len(fields)}"
+        raise DataError(f"{_where(path, number, line)}: {count}; {hint}")
     return {column: field or None for column, field in zip(columns, fields, strict=True)}
 
 

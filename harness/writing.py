@@ -41,7 +41,7 @@ def write_table(
         DataError: if the ending is unknown, the folder is missing or not writable, or a value
             cannot be written; names the row and the column.
     """
-    path = Path(path).resolve()
+    path = Path(path)
     writer = _WRITERS.get(path.suffix.lower())
     if writer is None:
         known = ", ".join(_WRITERS)
@@ -52,7 +52,10 @@ def write_table(
         raise DataError(f"{path}: the folder {path.parent} does not exist; create it first")
     counted = _Plain(path, rows, columns)
     with _replacing(path) as temporary:
-        writer(temporary, iter(counted), list(columns))
+        try:
+            writer(temporary, iter(counted), list(columns))
+        except _NoParquetError as error:
+            raise DataError(f"{path}: {error}; write .jsonl, which takes any value") from error
     return counted.count
 
 
@@ -84,10 +87,11 @@ class _Plain:
 @contextmanager
 def _replacing(path: Path) -> Iterator[Path]:
     """A file beside `path` that takes its place if all goes well, and else vanishes."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    target = path.resolve()  # a link stays, and what it points to is replaced
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
     try:
         yield temporary
-        temporary.replace(path)
+        temporary.replace(target)
     except OSError as error:
         raise DataError(f"{path} cannot be written: {error.strerror or error}") from error
     finally:
@@ -136,6 +140,10 @@ def _dumps(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
+class _NoParquetError(ValueError):
+    """A column that has no Parquet type."""
+
+
 def _write_parquet(path: Path, rows: Rows, columns: list[str]) -> None:
     """Chunks go to files of their own first: only the last row tells the type of every column."""
     import pyarrow as pa
@@ -165,7 +173,8 @@ def _arrow_table(rows: list[list[object]], columns: list[str]) -> pa.Table:
         try:
             arrays[column] = pa.array([_flat(value) for value in values])
         except (pa.ArrowException, OverflowError) as error:
-            raise _no_common_type(column, error) from error
+            what = str(error).splitlines()[0]
+            raise _NoParquetError(f"Parquet cannot hold column {column!r} ({what})") from error
     return pa.table(arrays)
 
 
@@ -177,19 +186,17 @@ def _common_schema(schemas: list[pa.Schema]) -> pa.Schema:
         try:
             common = pa.unify_schemas([common, schema], promote_options="permissive")
         except pa.ArrowException as error:
-            raise DataError(f"Parquet wants one type a column: {error}; write .jsonl") from error
+            what = str(error).splitlines()[0]
+            raise _NoParquetError(f"Parquet wants one type a column ({what})") from error
     return common
-
-
-def _no_common_type(column: str, error: Exception) -> DataError:
-    what = str(error).splitlines()[0]
-    return DataError(f"column {column!r} has no one type, as Parquet wants ({what}); write .jsonl")
 
 
 def _flat(value: object) -> object:
     """Mappings as JSON text: as Parquet structs, each would get the keys of all the others."""
     if isinstance(value, list):
         return [_flat(item) for item in value]
+    if isinstance(value, str) and not value.isascii():
+        return value.encode(errors="backslashreplace").decode()
     return _dumps(value) if isinstance(value, dict) else value
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import functools
 import inspect
 import sys
 import uuid
@@ -33,7 +34,7 @@ class Metric(Protocol):
     buf_writer: object
     data: object
 
-    def compute(self, **columns: object) -> Mapping[str, object]: ...
+    def compute(self, **columns: object) -> object: ...
 
 
 def load(name: str, config: str, *, allow_network: bool) -> Metric:
@@ -81,6 +82,7 @@ def own(metric: Metric) -> Metric:
     """
     if getattr(metric, "num_process", None) != 1:
         raise HarnessError(f"{metric!r} is no metric of one process; a scorer needs one")
+    pass
     metric.keep_in_memory = True
     metric.seed = _SEED
     metric._module_info.experiment_id = uuid.uuid4().hex  # type: ignore[attr-defined]
@@ -88,7 +90,7 @@ def own(metric: Metric) -> Metric:
 
 
 def reset(metric: Metric) -> None:
-    """Forget the rows of a compute that failed, which the next one would count in otherwise."""
+    """Forget rows that were added and not computed, which the next compute would count in."""
     metric.writer = metric.buf_writer = metric.data = None
 
 
@@ -101,11 +103,16 @@ def identity(metric: Metric) -> dict[str, str]:
     exported = getattr(metric, "fingerprint", "")
     if exported:
         found["scorer"] = str(exported)
-    packages = metadata.packages_distributions()
+    packages = _packages()
     for module in sorted({"evaluate", "datasets"} | _imports(_sources(metric))):
         for distribution in packages.get(module, ()):
             found[distribution] = metadata.version(distribution)
     return found
+
+
+@functools.cache
+def _packages() -> Mapping[str, list[str]]:
+    return metadata.packages_distributions()
 
 
 def _local(name: str) -> str | None:
@@ -142,4 +149,4 @@ def takes(metric: Metric, argument: str) -> bool:
 
 
 def _line(error: BaseException) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())
+    return " ".join(f"{type(error).__name__}: {error}".split())[:300]

@@ -114,10 +114,12 @@ class EvaluateScorer:
         columns = {name: [row[name] for row in rows] for name in self._columns.columns}
         with self._lock:
             try:
-                return self._metric.compute(**columns, **self._kwargs, **extra)
+                result = self._metric.compute(**columns, **self._kwargs, **extra)
             except BaseException:
                 reset(self._metric)
                 raise
+        # Some metrics give their number bare.
+        return result if isinstance(result, Mapping) else {self._metric.name: result}
 
     def _column(self, result: Result, key: str, length: int) -> list[object]:
         column = _column(result, key, length)
@@ -202,9 +204,10 @@ def _key(result: Result, wanted: str, metric: str) -> str:
         return wanted
     if not wanted and len(numbers) == 1:
         return numbers[0]
-    names = ", ".join(numbers) or f"none of {', '.join(result)}"
-    problem = f"has no number under {wanted!r}" if wanted else "gives several values or none"
-    raise HarnessError(f"the metric {metric} {problem}: set key to one of: {names}")
+    if not numbers:
+        raise HarnessError(f"the metric {metric} gives no number, only {', '.join(result)}")
+    problem = f"has no number under {wanted!r}" if wanted else "gives several numbers"
+    raise HarnessError(f"the metric {metric} {problem}: set key to one of {', '.join(numbers)}")
 
 
 def _numeric(value: object) -> bool:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Literal
 
 from harness import Component, HarnessError, hookimpl
 
-
 if TYPE_CHECKING:
     from harness.components import Generator
 
@@ -25,16 +24,16 @@ _RANGES = {
 
 @dataclass(frozen=True, slots=True)
 class Gpt2Settings:
-    """Settings of `gpt2`; the model's own generation_config is not applied, but for its end tokens."""
+    """Settings of `gpt2`; of the model's own generation_config only the end tokens are used."""
 
     model: str = "smollm2"
-    """Causal LM: a directory, a GGUF file, a fetched hub model, or a name from `harness models list`."""
+    """Causal LM: a directory, a GGUF file, a fetched hub model, a name from `harness models list`."""
     template: str = "{prompt}"
-    """What the model is asked; {prompt} stands for the sample's prompt, other braces for themselves."""
+    """What the model is asked; {prompt} stands for the sample's prompt, other braces are text."""
     chat: Literal["auto", "on", "off"] = "auto"
     """The tokenizer's chat template around the template: auto (where it has one), on or off."""
     system: str | None = None
-    """System message, for models with a chat template; without it the template's own default holds."""
+    """System message, where there is a chat template; without it that template's default holds."""
     max_new_tokens: int = 128
     """Largest number of tokens of an answer; less where the model's context ends sooner."""
     temperature: float = 0.0
@@ -44,7 +43,7 @@ class Gpt2Settings:
     top_p: float = 1.0
     """Sample from the likeliest tokens that make up this probability; 1 is off."""
     repetition_penalty: float = 1.0
-    """Divides the logits of tokens seen in prompt or answer (negative ones: multiplies); 1 is off."""
+    """Lowers tokens seen in prompt or answer: logits divided by it (negative: multiplied); 1 is off."""
     stop: tuple[str, ...] = ()
     """Texts that end an answer, beside the model's end token; they are cut off."""
     batch_size: int = 16
@@ -56,7 +55,7 @@ class Gpt2Settings:
     device: str = "auto"
     """Torch device; auto is CUDA where there is one, else the CPU."""
     seed: int = 0
-    """Seed of sampling; with it, a sample's prompt and attempt fix its noise, whatever the batch."""
+    """Seed of sampling; seed, prompt and attempt fix an answer's noise, whatever the batch."""
 
     def __post_init__(self) -> None:
         """Raise HarnessError for a number out of range or a template without its {prompt}."""

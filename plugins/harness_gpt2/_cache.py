@@ -7,11 +7,11 @@ from transformers import PreTrainedModel
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
 
-class PreallocatedLayer(DynamicLayer):
+class PreallocatedLayer(DynamicLayer):  # type: ignore[no-untyped-call]
     """A full-attention layer; keys and values are [rows, heads, tokens, width] views of a store."""
 
     def __init__(self, capacity: int) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._capacity = capacity
         self._length = 0
         self._store: tuple[torch.Tensor, torch.Tensor] | None = None
@@ -29,11 +29,11 @@ class PreallocatedLayer(DynamicLayer):
         self._length = end
         return self._view()
 
-    def batch_select_indices(self, indices: torch.Tensor) -> None:
-        """Keep these rows only."""
+    def reorder_cache(self, beam_idx: torch.LongTensor) -> None:
+        """Put these rows in place of all; one may be left out, or come twice."""
         if self._store is not None:
             keys, values = self._store
-            self._store = (self._kept(keys, indices), self._kept(values, indices))
+            self._store = (self._kept(keys, beam_idx), self._kept(values, beam_idx))
             self._view()
 
     def _room(self, states: torch.Tensor) -> torch.Tensor:

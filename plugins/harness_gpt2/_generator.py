@@ -7,8 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from harness.components import Completion, Sample, Usage
 from harness_gpt2 import Gpt2Settings
-from harness_gpt2._decoding import Answer, Row, decode
+from harness_gpt2._batch import Row
+from harness_gpt2._decoding import Answer, decode
 from harness_gpt2._loading import load
+from harness_gpt2._packing import pack_linears
 from harness_gpt2._prompts import Prompter
 from harness_gpt2._sampling import Sampler, noise_key
 from harness_gpt2._stopping import Stopper
@@ -25,6 +27,7 @@ class Gpt2Generator:
     def __init__(self, settings: Gpt2Settings) -> None:
         self._settings = settings
         self._loaded = load(settings.model, dtype=settings.dtype, device=settings.device)
+        pack_linears(self._loaded.model)
         self._prompter = Prompter(self._loaded.tokenizer, settings)
         self._stopper = Stopper(self._loaded, settings.stop)
         self._sampler = Sampler(
@@ -55,7 +58,9 @@ class Gpt2Generator:
         for batch in self._batches(rows):
             answers, seconds = self._decode([rows[index] for index in batch])
             for index, answer in zip(batch, answers, strict=True):
-                done[index] = self._completion(samples[index], rows[index], answer, seconds, attempt)
+                done[index] = self._completion(
+                    samples[index], rows[index], answer, seconds, attempt
+                )
         return [done[index] for index in range(len(samples))]
 
     def _problem(self, prompt: Sequence[int]) -> str:

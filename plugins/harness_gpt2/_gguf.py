@@ -37,7 +37,7 @@ def converted(file: Path) -> Path:
     if home.is_dir():
         return home
     home.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(home.with_suffix(".lock")):
+    with FileLock(home.with_name(f"{home.name}.lock")):
         if not home.is_dir():
             _publish(file, home)
     return home
@@ -45,7 +45,7 @@ def converted(file: Path) -> Path:
 
 def _publish(file: Path, home: Path) -> None:
     """Convert beside `home` and rename, so that a kill leaves no half model."""
-    partial = home.with_suffix(".partial")
+    partial = home.with_name(f"{home.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     _log.info("converting %s, once", file)
     try:

@@ -95,7 +95,9 @@ def _locate(name: str) -> Path:
     files = list(path.glob("*.gguf"))
     if len(files) == 1:
         return converted(files[0])
-    raise HarnessError(f"{path} holds no model: no config.json, and {len(files)} GGUF files, not one")
+    raise HarnessError(
+        f"{path} holds no model: no config.json, and {len(files)} GGUF files, not one"
+    )
 
 
 def _from_hub(name: str) -> Path:
@@ -125,14 +127,14 @@ def quiet() -> Iterator[None]:
         transformers_logging.get_verbosity(),
         transformers_logging.is_progress_bar_enabled(),
     )
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity(transformers_logging.ERROR)
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         yield
     finally:
         transformers_logging.set_verbosity(level)
         if bars:
-            transformers_logging.enable_progress_bar()
+            transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]
 
 
 def weights_digest(model: PreTrainedModel) -> str:
@@ -145,7 +147,7 @@ def weights_digest(model: PreTrainedModel) -> str:
 
 
 def tokenizer_digest(tokenizer: PreTrainedTokenizerBase) -> str:
-    """SHA-256 of what the tokenizer does: its pipeline, or its vocabulary, and its chat template."""
+    """SHA-256 of the tokenizer's pipeline (or vocabulary), special tokens and chat template."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     pipeline = backend.to_str() if backend else sorted(tokenizer.get_vocab().items())
     parts = (pipeline, tokenizer.chat_template, sorted(tokenizer.special_tokens_map.items()))

@@ -21,7 +21,9 @@ class Prompter:
         self._settings = settings
         has_template = tokenizer.chat_template is not None
         if settings.chat == "on" and not has_template:
-            raise HarnessError(f"gpt2: chat is on, but the tokenizer of {settings.model} has no chat template")
+            raise HarnessError(
+                f"gpt2: chat is on, but the tokenizer of {settings.model} has no chat template"
+            )
         self._chat = has_template and settings.chat != "off"
         if settings.system is not None and not self._chat:
             raise HarnessError("gpt2: system needs a chat template; write it into template instead")

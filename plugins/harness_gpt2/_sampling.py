@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from transformers import (
-    LogitsProcessorList,
     RepetitionPenaltyLogitsProcessor,
     TemperatureLogitsWarper,
     TopPLogitsWarper,
@@ -80,20 +80,18 @@ class Sampler:
         self, logits: torch.Tensor, history: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Give the processed logits, and the int32 ids of the tokens that they belong to."""
-        scores = self._penalised()(history, logits.float())
+        past, scores = cast(torch.LongTensor, history), logits.float()
+        if self.repetition_penalty != 1:
+            penalty = RepetitionPenaltyLogitsProcessor(float(self.repetition_penalty))
+            scores = penalty(past, scores)
         if self.temperature == 0:
             return scores, torch.empty(0, dtype=torch.int32)
-        scores = TemperatureLogitsWarper(float(self.temperature))(history, scores)
+        scores = TemperatureLogitsWarper(float(self.temperature))(past, scores)
         if 0 < self.top_k < scores.shape[-1]:
             scores, tokens = scores.topk(self.top_k)
             tokens = tokens.int()
         else:
             tokens = torch.arange(scores.shape[-1], dtype=torch.int32, device=scores.device)
         if self.top_p < 1:
-            scores = TopPLogitsWarper(self.top_p)(history, scores)
+            scores = TopPLogitsWarper(self.top_p)(past, scores)
         return scores, tokens
-
-    def _penalised(self) -> LogitsProcessorList:
-        if self.repetition_penalty == 1:
-            return LogitsProcessorList()
-        return LogitsProcessorList([RepetitionPenaltyLogitsProcessor(float(self.repetition_penalty))])

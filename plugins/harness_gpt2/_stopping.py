@@ -11,7 +11,7 @@ _MARGIN = 4
 
 
 class Stopper:
-    """The end tokens of a model, and texts that end an answer; one that is a token counts as such."""
+    """The end tokens of a model, and texts that end an answer (or count as end tokens)."""
 
     def __init__(self, loaded: Loaded, texts: Sequence[str]) -> None:
         self._tokenizer = loaded.tokenizer

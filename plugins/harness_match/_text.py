@@ -42,11 +42,13 @@ def _squad(text: str) -> str:
 
     Punctuation vanishes (`e-mail` is `email`), as do the words a, an and the.
     """
-    text = _punctuation().sub("", composed(text).lower())
+    text = composed(text).lower()
+    text = text.translate(_ASCII) if text.isascii() else _punctuation().sub("", text)
     return " ".join(_ARTICLES.sub(" ", text).split())
 
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
+_ASCII = dict.fromkeys(map(ord, punctuation))
 
 
 @cache

@@ -82,9 +82,15 @@ def pieces(path: Path, rule: str = "identity", **ids: int | str) -> None:
         corpus = Path(scratch) / "corpus.txt"
         corpus.write_text("\n".join([*REFERENCES, *(c for c, _ in PAIRS[:5])]), encoding="utf-8")
         sentencepiece.SentencePieceTrainer.train(
-            input=str(corpus), model_prefix=f"{scratch}/m", vocab_size=160, model_type="unigram",
-            character_coverage=0.985, hard_vocab_limit=False, minloglevel=2,
-            normalization_rule_name=rule, **ids,
+            input=str(corpus),
+            model_prefix=f"{scratch}/m",
+            vocab_size=160,
+            model_type="unigram",
+            character_coverage=0.985,
+            hard_vocab_limit=False,
+            minloglevel=2,
+            normalization_rule_name=rule,
+            **ids,
         )
         shutil.copy(f"{scratch}/m.model", path)
 
@@ -136,7 +142,9 @@ def roberta(folder: Path) -> object:
 
 def xlm_roberta(folder: Path) -> object:
     pieces(folder / "sentencepiece.bpe.model", "nmt_nfkc", unk_id=0, bos_id=1, eos_id=2)
-    tokenizer = T.XLMRobertaTokenizer(str(folder / "sentencepiece.bpe.model"), model_max_length=LIMIT)
+    tokenizer = T.XLMRobertaTokenizer(
+        str(folder / "sentencepiece.bpe.model"), model_max_length=LIMIT
+    )
     tokenizer.save_pretrained(folder)
     config = {**SMALL, "max_position_embeddings": LIMIT + 2}
     return T.XLMRobertaModel(

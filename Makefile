@@ -1,0 +1,38 @@
+# Everything runs in .venv, which is made on first use. PYTHON names the Python to make it with.
+PYTHON ?= python3
+BIN := .venv/bin
+
+# Two spinning OpenMP threads on a busy machine are many times slower than two that sleep.
+export OMP_WAIT_POLICY := passive
+export HF_HUB_DISABLE_TELEMETRY := 1
+
+.PHONY: demo test lint bench docs clean
+
+demo: .venv/installed
+	$(BIN)/harness models fetch minilm smollm2
+	$(BIN)/harness run benchmarks/stdlib_docs --limit 128 -q
+
+test: lint
+	$(BIN)/python -m pytest
+
+lint: .venv/installed
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+bench: .venv/installed
+	$(BIN)/harness models fetch minilm
+	$(BIN)/python benchmarks/performance/start.py
+	$(BIN)/python benchmarks/performance/overhead.py
+	$(BIN)/python benchmarks/performance/bertscore.py
+
+docs: .venv/installed
+	$(BIN)/python docs/make_reference.py
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	touch $@
+
+clean:
+	rm -rf .venv .samescore

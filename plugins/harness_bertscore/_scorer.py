@@ -1,0 +1,186 @@
+"""The scorer: dedupes pairs, encodes what is new in chunks of bounded size, and matches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from harness import Completion, Credit, Score, Unscored
+from torch import Tensor
+
+from harness_bertscore._cache import Cache
+from harness_bertscore._credit import word_credit
+from harness_bertscore._encoder import Encoder
+from harness_bertscore._matching import (
+    ZERO,
+    Encoded,
+    best,
+    encoded,
+    precision_recall,
+    rescaled,
+    triple,
+)
+from harness_bertscore._tables import Triple
+from harness_bertscore._tokens import Ids, Tokenizer
+
+Pair = tuple[str, str]
+"""A completion's text and one reference, both stripped."""
+
+CHUNK_BYTES = 24 * 2**20
+"""Embeddings that are alive at once, beside the cache."""
+
+_LOOK_AHEAD = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How measured numbers become a score."""
+
+    baseline: Triple | None = None
+    clip: float | None = None
+    credit: bool = False
+
+
+class BertScore:
+    """The rewarder `bertscore`.
+
+    Value: F1, rescaled and clipped where the settings say so. Parts: precision, recall and f1,
+    and with a baseline also f1_raw. With several references each of the three is the largest by
+    itself, as in bert-score. An empty completion earns 0 before rescaling, an empty reference too.
+    A completion without references is unscored.
+
+    Args:
+        encoder: Gives states of tokens.
+        tokenizer: Gives the encoder its tokens.
+        weights: Weight of each token id [V], on the CPU.
+        width: Numbers of a state.
+        rules: Baseline, clip and credit.
+        cache: Of encoded references.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        tokenizer: Tokenizer,
+        weights: Tensor,
+        width: int,
+        rules: Rules,
+        cache: Cache,
+    ) -> None:
+        self._encoder = encoder
+        self._tokenizer = tokenizer
+        self._weights = weights
+        self._chunk_tokens = max(1, CHUNK_BYTES // (4 * width))
+        self._rules = rules
+        self._cache = cache
+
+    def score(self, completions: Sequence[Completion]) -> list[Score]:
+        """One score a completion, in order; a text's score does not depend on the others."""
+        jobs = [_job(completion) for completion in completions]
+        measured = self._measure(list(dict.fromkeys(pair for job in jobs for pair in job)))
+        return [
+            self._score(completion, job, measured)
+            for completion, job in zip(completions, jobs, strict=True)
+        ]
+
+    def prepare(self, references: Sequence[str]) -> None:
+        """Encode references ahead of time, as far as the cache has room."""
+        texts = [text.strip() for text in references]
+        for chunk, ids in self._chunks([(text, text) for text in dict.fromkeys(texts)]):
+            self._encode(chunk, ids)
+
+    def _measure(self, pairs: Sequence[Pair]) -> dict[Pair, Triple]:
+        measured: dict[Pair, Triple] = {}
+        for chunk, ids in self._chunks(pairs):
+            texts = self._encode(chunk, ids)
+            whole = [(c, r) for c, r in chunk if c in texts and r in texts]
+            found = [precision_recall(texts[c], texts[r]) for c, r in whole]
+            numbers: list[list[float]] = torch.stack(found).tolist() if found else []
+            measured.update(dict.fromkeys(chunk, ZERO))
+            measured.update({p: triple(*n) for p, n in zip(whole, numbers, strict=True)})
+        return measured
+
+    def _chunks(self, pairs: Sequence[Pair]) -> Iterator[tuple[list[Pair], dict[str, Ids]]]:
+        """Pairs, and the ids of those of their texts that the cache lacks, in bounded pieces."""
+        chunk: list[Pair] = []
+        ids: dict[str, Ids] = {}
+        size = 0
+        for start in range(0, len(pairs), _LOOK_AHEAD):
+            ahead = pairs[start : start + _LOOK_AHEAD]
+            known = self._ids([text for pair in ahead for text in pair])
+            for pair in ahead:
+                new = {t: known[t] for t in pair if t in known and t not in ids}
+                if chunk and size + _tokens(new) > self._chunk_tokens:
+                    yield chunk, ids
+                    chunk, ids, size = [], {}, 0
+                    new = {t: known[t] for t in pair if t in known}
+                chunk.append(pair)
+                ids |= new
+                size += _tokens(new)
+        if chunk:
+            yield chunk, ids
+
+    def _ids(self, texts: Sequence[str]) -> dict[str, Ids]:
+        missing = [text for text in dict.fromkeys(texts) if text not in self._cache]
+        return dict(zip(missing, self._tokenizer.ids(missing), strict=True))
+
+    def _encode(self, chunk: Sequence[Pair], ids: Mapping[str, Ids]) -> dict[str, Encoded]:
+        """The texts of a chunk that are not empty; references are kept in the cache."""
+        texts = dict.fromkeys(text for pair in chunk for text in pair)
+        found = {text: item for text in texts if (item := self._cache.get(text)) is not None}
+        lost = [text for text in texts if text not in found and text not in ids]
+        known = {**ids, **self._ids(lost)}  # `lost` were cached when the chunk was planned
+        new = [t for t in texts if t not in found and not self._tokenizer.is_empty(known[t])]
+        vectors = self._encoder.encode([known[text] for text in new])
+        for text, states in zip(new, vectors, strict=True):
+            found[text] = encoded(states, self._weigh(known[text], states.device))
+        for _, reference in chunk:
+            if reference in found:
+                self._cache.put(reference, found[reference])
+        return found
+
+    def _weigh(self, ids: Ids, device: torch.device) -> Tensor:
+        return self._weights[torch.tensor(ids)].to(device)
+
+    def _score(self, completion: Completion, job: Sequence[Pair], by: Mapping[Pair, Triple]) -> Score:
+        if not job:
+            return Score.missing(Unscored.NO_REFERENCE, "the sample has no reference")
+        raw = best([by[pair] for pair in job])
+        shown, rules = raw, self._rules
+        parts: dict[str, float] = {}
+        if rules.baseline is not None:
+            shown = rescaled(raw, rules.baseline)
+            parts["f1_raw"] = raw.f1
+        parts = {**shown._asdict(), **parts}
+        value = shown.f1 if rules.clip is None else max(shown.f1, rules.clip)
+        reason = "" if raw.f1 else self._why_zero(job)
+        credit = self._credit(completion, job, by) if rules.credit and raw.f1 else ()
+        return Score(value, parts=parts, reason=reason, credit=credit)
+
+    def _why_zero(self, job: Sequence[Pair]) -> str:
+        if self._tokenizer.is_empty(self._tokenizer.ids([job[0][0]])[0]):
+            return "the completion is empty"
+        if all(self._tokenizer.is_empty(ids) for ids in self._tokenizer.ids([r for _, r in job])):
+            return "the reference is empty"
+        return "all words of the completion or of the reference have an IDF weight of zero"
+
+    def _credit(
+        self, completion: Completion, job: Sequence[Pair], by: Mapping[Pair, Triple]
+    ) -> tuple[Credit, ...]:
+        """What each word earned against the reference whose F1 is the largest."""
+        pair = max(job, key=lambda p: by[p].f1)
+        texts = self._encode([pair], {})
+        lead = len(completion.text) - len(completion.text.lstrip())
+        baseline = self._rules.baseline.f1 if self._rules.baseline else 0.0
+        spans = self._tokenizer.spans(pair[0])
+        return word_credit(pair[0], lead, spans, texts[pair[0]], texts[pair[1]], baseline)
+
+
+def _job(completion: Completion) -> list[Pair]:
+    text = completion.text.strip()
+    return [(text, reference.strip()) for reference in completion.sample.references]
+
+
+def _tokens(ids: Mapping[str, Ids]) -> int:
+    return sum(map(len, ids.values()))

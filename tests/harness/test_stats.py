@@ -1,0 +1,218 @@
+"""Intervals against scipy, statsmodels and R; what they promise, by simulation."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import subprocess
+import sys
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+import statsmodels.api as sm
+from scipy import stats
+
+from harness.stats import (
+    Interval,
+    mean_interval,
+    pass_at_k,
+    pass_at_k_interval,
+    pass_hat_k,
+    pass_hat_k_interval,
+)
+
+
+def bounds(interval: Interval) -> tuple[float, float]:
+    assert interval.low is not None
+    assert interval.high is not None
+    return interval.low, interval.high
+
+
+def test_the_t_interval_is_that_of_r() -> None:
+    """R's help page of `sleep`: t.test(Pair(extra.1, extra.2) ~ 1), as R 4 prints it."""
+    first = [0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0]
+    second = [1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4]
+
+    interval = mean_interval([a - b for a, b in zip(first, second, strict=True)])
+
+    assert interval.mean == pytest.approx(-1.58)
+    assert bounds(interval) == pytest.approx((-2.4598858, -0.7001142), abs=5e-8)
+
+
+@pytest.mark.parametrize("confidence", [0.5, 0.95, 0.99])
+@pytest.mark.parametrize("n", [2, 3, 10_000])
+def test_the_t_interval_is_that_of_scipy(n: int, confidence: float) -> None:
+    values = np.random.default_rng(n).gamma(2.0, size=n)
+
+    interval = mean_interval(values.tolist(), confidence=confidence)
+
+    expected = stats.t.interval(confidence, n - 1, values.mean(), stats.sem(values))
+    assert bounds(interval) == pytest.approx(expected, rel=1e-9)
+    assert interval.se == pytest.approx(float(stats.sem(values)), rel=1e-9)
+
+
+def test_the_clustered_interval_is_that_of_statsmodels() -> None:
+    """A mean is a regression on nothing but a constant."""
+    rng = np.random.default_rng(1)
+    clusters = rng.integers(0, 9, size=200)
+    values = rng.normal(size=200) + clusters / 3
+
+    interval = mean_interval(values.tolist(), clusters=[f"doc {c}" for c in clusters])
+
+    fit = sm.OLS(values, np.ones(200)).fit(
+        cov_type="cluster", cov_kwds={"groups": clusters}, use_t=True
+    )
+    assert interval.clusters == 9
+    assert interval.se == pytest.approx(fit.bse[0], rel=1e-9)
+    assert bounds(interval) == pytest.approx(tuple(fit.conf_int()[0]), rel=1e-9)
+
+
+@pytest.mark.parametrize("method", ["t", "bootstrap"])
+def test_clusters_of_one_are_no_clusters_and_copies_add_nothing(method: str) -> None:
+    values = np.random.default_rng(2).exponential(size=30)
+
+    single = mean_interval(values.tolist(), method=method)  # type: ignore[arg-type]
+    ones = mean_interval(values.tolist(), clusters=range(30), method=method)  # type: ignore[arg-type]
+    copies = mean_interval(
+        np.repeat(values, 7).tolist(),
+        clusters=np.repeat(np.arange(30), 7).tolist(),
+        method=method,  # type: ignore[arg-type]
+    )
+
+    assert bounds(ones) == pytest.approx(bounds(single), rel=1e-9)
+    assert bounds(copies) == pytest.approx(bounds(single), rel=1e-9)
+    assert (copies.n, copies.clusters) == (210, 30)
+
+
+def test_a_95_percent_interval_holds_the_mean_95_times_of_100() -> None:
+    draws = np.random.default_rng(3).normal(loc=1.0, size=(8_000, 6))
+
+    held = [low <= 1.0 <= high for low, high in (bounds(mean_interval(d)) for d in draws.tolist())]
+
+    assert np.mean(held) == pytest.approx(0.95, abs=0.01)
+
+
+def test_with_a_few_large_clusters_only_the_clustered_interval_holds() -> None:
+    rng = np.random.default_rng(4)
+    clusters = np.repeat(np.arange(8), 25)
+    shared = rng.normal(size=(4_000, 8, 1))
+    draws = (shared + rng.normal(size=(4_000, 8, 25))).reshape(4_000, 200)
+    codes = clusters.tolist()
+
+    def share_held(groups: Sequence[int] | None) -> float:
+        found = (bounds(mean_interval(draw, clusters=groups)) for draw in draws.tolist())
+        return float(np.mean([low <= 0.0 <= high for low, high in found]))
+
+    assert share_held(codes) == pytest.approx(0.95, abs=0.01)
+    assert share_held(None) < 0.5
+
+
+def test_the_bootstrap_is_scipys_bca_and_repeats_with_its_seed() -> None:
+    values = np.random.default_rng(5).exponential(size=40)
+
+    interval = mean_interval(values.tolist(), method="bootstrap", seed=1)
+
+    rng = np.random.default_rng(99)
+    other = stats.bootstrap((values,), np.mean, n_resamples=50_000, method="BCa", rng=rng)
+    assert bounds(interval) == pytest.approx(tuple(other.confidence_interval), abs=0.02)
+    assert interval == mean_interval(values.tolist(), method="bootstrap", seed=1)
+    assert interval != mean_interval(values.tolist(), method="bootstrap", seed=2)
+    low, high = bounds(interval)
+    assert high - interval.mean > interval.mean - low  # as the values are skewed to the right
+
+
+def test_the_bootstrap_of_many_values_agrees_with_t() -> None:
+    values = np.random.default_rng(6).random(11_000).tolist()
+
+    low, high = bounds(mean_interval(values, method="bootstrap"))
+    t_low, t_high = bounds(mean_interval(values))
+
+    assert (low, high) == pytest.approx((t_low, t_high), abs=0.05 * (t_high - t_low))
+
+
+@pytest.mark.parametrize("method", ["t", "bootstrap"])
+@pytest.mark.parametrize("clusters", [None, [0, 0, 1]])
+def test_equal_values_have_an_interval_of_no_width(method: str, clusters: list[int] | None) -> None:
+    interval = mean_interval([0.1] * 3, clusters=clusters, method=method)  # type: ignore[arg-type]
+
+    assert bounds(interval) == pytest.approx((0.1, 0.1))
+
+
+@pytest.mark.parametrize(("values", "clusters"), [([0.5], None), ([0.0, 1.0], ["a", "a"])])
+def test_from_one_value_or_cluster_nothing_is_known(
+    values: list[float], clusters: list[str] | None
+) -> None:
+    interval = mean_interval(values, clusters=clusters)
+
+    assert (interval.mean, interval.low, interval.high, interval.se) == (0.5, None, None, None)
+    assert "nan" not in str(interval)
+    assert "no interval" in str(interval)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"values": []}, "one value at least"),
+        ({"values": [1.0, math.nan]}, "value 1 is nan"),
+        ({"values": [None, 1.0]}, "value 0 is None"),
+        ({"values": [1.0, 2.0], "clusters": ["a"]}, "1 clusters for 2 values"),
+        ({"values": [1.0, 2.0], "confidence": 95}, "between 0 and 1"),
+    ],
+)
+def test_what_has_no_mean_is_refused(arguments: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        mean_interval(**arguments)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("n", [1, 2, 6])
+def test_pass_at_k_and_pass_hat_k_are_shares_of_all_draws(n: int) -> None:
+    for c, k in itertools.product(range(n + 1), range(1, n + 1)):
+        draws = list(itertools.combinations([True] * c + [False] * (n - c), k))
+        assert pass_at_k(n, c, k) == pytest.approx(sum(map(any, draws)) / len(draws))
+        assert pass_hat_k(n, c, k) == pytest.approx(sum(map(all, draws)) / len(draws))
+
+
+def test_pass_at_k_is_the_published_code_and_exact_for_many_repeats() -> None:
+    """Chen et al. 2021, figure 3."""
+    n, c, k = 2_000, 7, 100
+
+    published = 1.0 - np.prod(1.0 - k / np.arange(n - c + 1, n + 1))
+
+    assert pass_at_k(n, c, k) == pytest.approx(published, rel=1e-9)
+
+
+@pytest.mark.parametrize(("n", "c", "k"), [(3, 4, 1), (3, -1, 1), (3, 1, 0), (3, 1, 4)])
+def test_impossible_counts_are_refused(n: int, c: int, k: int) -> None:
+    with pytest.raises(ValueError, match="must hold"):
+        pass_at_k(n, c, k)
+    with pytest.raises(ValueError, match="must hold"):
+        pass_hat_k(n, c, k)
+
+
+def test_over_samples_the_mean_and_its_interval() -> None:
+    outcomes: list[list[float]] = [[1, 0, 0], [True, True], [0.0, 0.0]]
+
+    at, hat = pass_at_k_interval(outcomes, 2), pass_hat_k_interval(outcomes, 2)
+
+    assert at == mean_interval([2 / 3, 1.0, 0.0])
+    assert hat == mean_interval([0.0, 1.0, 0.0])
+    assert pass_at_k_interval(outcomes, 1, clusters=["a", "a", "b"]).clusters == 2
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "message"), [([[1, 0.5]], "0 or 1"), ([[1, 1], [1]], "sample 1")]
+)
+def test_outcomes_that_give_no_estimate_are_refused(
+    outcomes: list[list[float]], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        pass_at_k_interval(outcomes, 2)
+
+
+def test_import_is_light() -> None:
+    code = "import sys, harness.stats, harness.samples; print('numpy' in sys.modules)"
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout == "False\n"

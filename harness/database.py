@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,13 +31,15 @@ class Database:
         self.url = store_url(url)
         try:
             parsed = sa.make_url(self.url)
+            self.shown = parsed.render_as_string(hide_password=True)
+            self.insert = _insert_for(parsed)
             self._engine = _connectable(parsed, readonly)
-        except sa.exc.ArgumentError as error:
-            raise StoreError(f"{self.url!r} is no store: give a file or a database URL") from error
+        except (sa.exc.ArgumentError, ValueError) as error:
+            shown = without_password(self.url)
+            raise StoreError(f"{shown!r} is no store: give a file or a database URL") from error
         except ImportError as error:
             needed = error.name or str(error)
-            raise StoreError(f"the store {self.url} needs {needed}: pip install it") from error
-        self.insert = _insert_for(parsed)
+            raise StoreError(f"the store {self.shown} needs {needed}: pip install it") from error
 
     def close(self) -> None:
         """Give the connections back."""
@@ -46,6 +49,8 @@ class Database:
     def writing(self) -> Iterator[Connection]:
         """A transaction, committed at the end."""
         with self._telling("write to"), self._engine.begin() as connection:
+            if connection.dialect.name == "sqlite":
+                connection.exec_driver_sql("BEGIN IMMEDIATE")  # sqlite3 begins late, or not at all
             yield connection
 
     @contextlib.contextmanager
@@ -72,9 +77,11 @@ class Database:
     def _telling(self, doing: str) -> Iterator[None]:
         try:
             yield
-        except sa.exc.DBAPIError as error:
+        except (sa.exc.DBAPIError, UnicodeEncodeError) as error:
+            why = error.orig if isinstance(error, sa.exc.DBAPIError) else error
+            line = " ".join(str(why).split())
             raise StoreError(
-                f"cannot {doing} the store {self.url}: {error.orig}; choose another with --store"
+                f"cannot {doing} the store {self.shown}: {line}; choose another with --store"
             ) from error
 
 
@@ -82,6 +89,11 @@ def store_url(url: str | Path | None) -> str:
     """The URL of a URL or a file; without either SAMESCORE_STORE, or `.samescore/store.db`."""
     text = str(url or os.environ.get("SAMESCORE_STORE") or DEFAULT)
     return text if "://" in text else f"sqlite:///{text}"
+
+
+def without_password(text: str) -> str:
+    """Text whose URLs have their passwords starred out."""
+    return re.sub(r"(://[^:/@\s]*):[^/\s]*@", r"\1:***@", text)
 
 
 def _connectable(url: sa.URL, readonly: bool) -> sa.Engine:
@@ -122,5 +134,5 @@ def _insert_for(url: sa.URL) -> Callable[[sa.Table], Insert]:
     dialects = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
     name = url.get_backend_name()
     if name not in dialects:
-        raise StoreError(f"a store in {name} cannot be used; SQLite and PostgreSQL can")
+        raise StoreError(f"{name!r} cannot be used as a store; SQLite files and PostgreSQL can")
     return dialects[name]  # type: ignore[return-value]

@@ -7,6 +7,7 @@ is never called twice at a time, and one that waits on a network does not hold u
 from __future__ import annotations
 
 import contextlib
+import json
 import time
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -25,7 +26,7 @@ from harness.guards import GuardedGenerator, GuardedScorer
 from harness.loader import default_plugins
 from harness.plan import Plan, Work, labelled, select
 from harness.provenance import provenance
-from harness.schema import Placed, RunRecord
+from harness.schema import Placed, RunRecord, to_json
 from harness.store import Store
 
 _IN_FLIGHT = 2  # batches that may wait for their scores while the next one is generated
@@ -84,10 +85,14 @@ def evaluate(
 
 
 class _Batch(NamedTuple):
-    """Completions by key, and what each scorer owes: the keys it was given, and its answer."""
+    """Completions by key, and what each scorer owes: the keys it was given, and its answer.
 
-    completions: Mapping[str, Completion]
-    owed: Mapping[str, tuple[list[str], Future[list[Score]]]]
+    A key has a completion for each row of the run that it stands for: samples of equal content
+    share one answer and one score.
+    """
+
+    completions: Mapping[str, list[Completion]]
+    owed: dict[str, tuple[list[str], Future[list[Score]]]]
 
 
 class Pipeline:
@@ -103,7 +108,7 @@ class Pipeline:
         labels = self._record.scorers
         reference = plan.generator.reference
         changes = tuple(_changes(store.latest(plan.name), plan)) if plan.name else ()
-        self._run = Run(plan.id, plan.name, reference, labels, plan.total, store.url, changes)
+        self._run = Run(plan.id, plan.name, reference, labels, plan.total, store.shown, changes)
         self._observed = self._plugins.observed("harness_completion_scored")
         self._waiting: deque[_Batch] = deque()
         self._scored: Counter[str] = Counter()
@@ -150,8 +155,8 @@ class Pipeline:
                 self._keep_what_is_paid_for(threads)
                 raise
 
-    def _complete(self, batch: list[Work]) -> dict[str, Completion]:
-        """Every completion of a batch by key: found in the store, or generated and recorded."""
+    def _complete(self, batch: list[Work]) -> dict[str, list[Completion]]:
+        """The completions of a batch by key: found in the store, or generated and recorded."""
         generator = self._plan.generator
         work = {w.key: w for w in batch}
         done = self._store.completions({key: w.sample for key, w in work.items()})
@@ -163,10 +168,13 @@ class Pipeline:
         ]
         new = {w.key for w in missing}
         self._store.add_completions(self._plan.id, generator.fingerprint, placed, new)
-        return {key: done[key] for key in work}
+        rows: dict[str, list[Completion]] = {key: [] for key in work}
+        for w in batch:
+            rows[w.key].append(replace(done[w.key], sample=w.sample))
+        return rows
 
     def _start_scoring(
-        self, completions: dict[str, Completion], threads: Mapping[str, ThreadPoolExecutor]
+        self, completions: dict[str, list[Completion]], threads: Mapping[str, ThreadPoolExecutor]
     ) -> None:
         """Hand each scorer what it has no recorded score for."""
         if any(key in batch.completions for batch in self._waiting for key in completions):
@@ -183,51 +191,51 @@ class Pipeline:
             self._tell(label, completions, known)
             missing = [key for key in completions if key not in known]
             if missing:
-                items = [completions[key] for key in missing]
+                items = [completions[key][0] for key in missing]
                 owed[label] = missing, threads[label].submit(scorer.score, items)
         self._waiting.append(_Batch(completions, owed))
 
     def _settle(self, leave: int) -> None:
         """Record the scores of the oldest batches, until `leave` of them wait."""
         while len(self._waiting) > leave:
-            batch = self._waiting.popleft()
-            for label, (keys, future) in batch.owed.items():
-                self._record_scores(label, batch.completions, keys, future.result())
+            batch = self._waiting[0]
+            for label in list(batch.owed):
+                self._record_scores(label, batch)
+            self._waiting.popleft()
             self._check_share()
 
-    def _record_scores(
-        self,
-        label: str,
-        completions: Mapping[str, Completion],
-        keys: list[str],
-        scores: list[Score],
-    ) -> None:
-        scored = dict(zip(keys, scores, strict=True))
+    def _record_scores(self, label: str, batch: _Batch) -> None:
+        """Wait for a scorer's answer, and record it; until then it stays owed."""
+        keys, future = batch.owed[label]
+        scored = dict(zip(keys, future.result(), strict=True))
         self._store.add_scores(self._plan.scorers[label].fingerprint, scored)
-        self._tell(label, completions, scored)
+        del batch.owed[label]
+        self._tell(label, batch.completions, scored)
 
     def _keep_what_is_paid_for(self, threads: Mapping[str, ThreadPoolExecutor]) -> None:
         """After an interruption: start nothing more, and record what scorers are busy with."""
         for thread in threads.values():
             thread.shutdown(wait=False, cancel_futures=True)
         for batch in self._waiting:
-            for label, (keys, future) in batch.owed.items():
+            for label, (_, future) in list(batch.owed.items()):
                 if not future.cancelled() and future.exception() is None:
-                    self._record_scores(label, batch.completions, keys, future.result())
+                    self._record_scores(label, batch)
 
     def _tell(
-        self, label: str, completions: Mapping[str, Completion], scored: Mapping[str, Score]
+        self, label: str, completions: Mapping[str, list[Completion]], scored: Mapping[str, Score]
     ) -> None:
-        causes = [str(score.unscored) for score in scored.values() if score.unscored]
-        self._causes[label].update(causes)
-        self._scored[label] += len(scored) - len(causes)
-        if self._observed:
-            for key, score in scored.items():
+        """Count scores, a row each, and tell those who observe."""
+        for key, score in scored.items():
+            if score.unscored:
+                self._causes[label][str(score.unscored)] += len(completions[key])
+            else:
+                self._scored[label] += len(completions[key])
+            for completion in completions[key] if self._observed else ():
                 self._plugins.tell(
                     "harness_completion_scored",
                     run=self._run,
                     scorer=label,
-                    completion=completions[key],
+                    completion=completion,
                     score=score,
                 )
 
@@ -251,7 +259,8 @@ class Pipeline:
 
 
 def _changes(before: RunRecord | None, plan: Plan) -> list[str]:
-    return differences(before.config, plan.config) if before else []
+    """Which settings differ; as the store has them, where a tuple is a list."""
+    return differences(before.config, json.loads(to_json(plan.config))) if before else []
 
 
 def _again(score: Score) -> bool:

@@ -9,10 +9,20 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TypeVar
+from typing import TypeVar, get_args
 
-from harness.components import Completion, Generator, Rewarder, Sample, Score, Unscored
-from harness.errors import HarnessError
+from harness.components import (
+    Completion,
+    Credit,
+    Finish,
+    Generator,
+    Rewarder,
+    Sample,
+    Score,
+    Unscored,
+    Usage,
+)
+from harness.errors import HarnessError, PluginError
 from harness.fingerprint import digest
 
 T = TypeVar("T")
@@ -22,9 +32,9 @@ R = TypeVar("R")
 class GuardedScorer:
     """A rewarder or judge that the harness built: never raises for a completion, never lies.
 
-    A completion that failed, an exception, a score that is not finite and a wrong number of
-    scores all become unscored, with the cause; a batch that raises is halved until the
-    completion that it chokes on stands alone.
+    A completion that failed, an exception, a score that is not finite, something that is no
+    score and a wrong number of scores all become unscored, with the cause; a batch that raises
+    is halved until the completion that it chokes on stands alone.
     """
 
     def __init__(self, label: str, rewarder: Rewarder, description: Mapping[str, object]) -> None:
@@ -43,7 +53,7 @@ class GuardedScorer:
         scores = self.component.score(completions)
         if len(scores) != len(completions):
             raise ValueError(f"gave {len(scores)} scores for {len(completions)} completions")
-        return [_finite(score) for score in scores]
+        return [_sound(score) for score in scores]
 
 
 class GuardedGenerator:
@@ -57,6 +67,8 @@ class GuardedGenerator:
         self.description = description
         self.fingerprint = digest(description)
         self.batch_size = int(getattr(generator, "batch_size", 256))
+        if self.batch_size < 1:
+            raise PluginError(f"{reference}: batch_size is {self.batch_size}; it is at least 1")
 
     def generate(self, samples: Sequence[Sample], *, attempt: int = 0) -> list[Completion]:
         """One completion a sample, in order."""
@@ -80,11 +92,16 @@ def _isolate(
         return call(items)
     except HarnessError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if len(items) == 1:
-            return [failed(items[0], f"{type(error).__name__}: {error}"[:500])]
+            return [failed(items[0], storable(f"{type(error).__name__}: {error}"[:500]))]
     half = len(items) // 2
     return _isolate(call, items[:half], failed) + _isolate(call, items[half:], failed)
+
+
+def storable(text: str) -> str:
+    """Text that every store takes: half of a surrogate pair is written as an escape."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 def _scorer_failed(completion: Completion, error: str) -> Score:
@@ -95,18 +112,56 @@ def _not_answered(completion: Completion) -> Score:
     return Score.missing(Unscored.NO_COMPLETION, completion.error)
 
 
-def _finite(score: Score) -> Score:
-    if not isinstance(score, Score):
-        raise TypeError(f"gave {score!r} in place of a Score")
-    if score.value is None or math.isfinite(score.value):
-        return score
-    reason = f"the scorer gave {score.value}"
-    return replace(score, value=None, unscored=Unscored.SCORER_ERROR, reason=reason)
+def _sound(score: Score) -> Score:
+    """The score in plain types, or what is wrong with it as the cause why there is none."""
+    try:
+        if type(score.value) is float and math.isfinite(score.value) and _bare(score):
+            return score
+        return _plain(score)
+    except (AttributeError, TypeError, ValueError) as error:
+        shown = storable(f"gave {score!r} in place of a Score: {error}"[:500])
+        return Score.missing(Unscored.SCORER_ERROR, shown)
+
+
+def _bare(score: Score) -> bool:
+    return not (score.parts or score.reason or score.usage or score.credit or score.unscored)
+
+
+def _plain(score: Score) -> Score:
+    """Numbers of numpy or torch become floats, so that a score reads from the store as it was."""
+    if not isinstance(score, Score) or isinstance(score.value, str):
+        raise TypeError("that is of another type")
+    _check_usage(score.usage)
+    value = None if score.value is None else float(score.value)
+    if value is not None and not math.isfinite(value):
+        reason = f"the scorer gave {value}"
+        return replace(score, value=None, unscored=Unscored.SCORER_ERROR, reason=reason)
+    return replace(
+        score,
+        value=value,
+        parts={str(name): float(part) for name, part in score.parts.items()},
+        reason=storable(str(score.reason or "")),
+        unscored=None if score.unscored is None else Unscored(score.unscored),
+        credit=tuple(Credit(int(c.start), int(c.end), float(c.value)) for c in score.credit),
+    )
 
 
 def _of(sample: Sample, completion: Completion, attempt: int) -> Completion:
     if not isinstance(completion, Completion) or not isinstance(completion.text, str):
         raise TypeError(f"gave {completion!r} in place of a Completion")
+    if completion.finish not in get_args(Finish):
+        raise ValueError(f"gave finish={completion.finish!r}; it is one of {get_args(Finish)}")
     if completion.sample.id != sample.id:
         raise ValueError(f"gave sample {completion.sample.id!r} where {sample.id!r} was asked")
-    return completion if completion.attempt == attempt else replace(completion, attempt=attempt)
+    completion.text.encode()  # half of a surrogate pair is no text, and no store takes it
+    _check_usage(completion.usage)
+    if completion.finish == "error":
+        completion = replace(completion, text="", error=storable(str(completion.error)))
+    if completion.sample is sample and completion.attempt == attempt:
+        return completion
+    return replace(completion, sample=sample, attempt=attempt)
+
+
+def _check_usage(usage: Usage | None) -> None:
+    if usage is not None and not isinstance(usage, Usage):
+        raise TypeError(f"usage is {usage!r}, no Usage")

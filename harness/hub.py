@@ -95,7 +95,7 @@ def _split(
         if split:
             raise DataError(f"{text}: the saved data set has no splits; leave {split!r} out")
         return loaded
-    wanted = split or ("test" if "test" in loaded or len(loaded) != 1 else next(iter(loaded)))
+    wanted = split or (next(iter(loaded)) if len(loaded) == 1 else "test")
     if wanted in loaded:
         return loaded[wanted]
     problem = f"there is no split {split!r}" if split else "name a split, last, after a colon"

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Sequence
 
 from harness.components import Completion, Judge, Score, Unscored
+from harness.errors import HarnessError, PluginError
 
 
 class JudgeScorer:
@@ -19,9 +20,14 @@ class JudgeScorer:
     def __init__(self, judge: Judge, concurrency: int = 16) -> None:
         self.judge = judge
         self.concurrency = int(getattr(judge, "concurrency", concurrency))
+        if self.concurrency < 1:
+            raise PluginError(f"concurrency is {self.concurrency}; it must be at least 1")
 
     def score(self, completions: Sequence[Completion]) -> list[Score]:
-        """One score a completion, in order; a judgement that raises is unscored."""
+        """One score a completion, in order; a judgement that raises is unscored.
+
+        A HarnessError is for the user to mend: it ends the batch, and what waits is not asked.
+        """
         future = asyncio.run_coroutine_threadsafe(self._score_all(completions), _event_loop())
         try:
             return future.result()
@@ -36,11 +42,21 @@ class JudgeScorer:
             async with slots:
                 return await self._score_one(completion)
 
-        return list(await asyncio.gather(*(one(c) for c in completions)))
+        tasks = [asyncio.create_task(one(c)) for c in completions]
+        try:
+            return list(await asyncio.gather(*tasks))
+        finally:
+            for task in tasks:
+                task.cancel()
 
     async def _score_one(self, completion: Completion) -> Score:
         try:
-            return await self.judge.judge(completion)
+            score = await self.judge.judge(completion)
+            if isinstance(score, Score):
+                return score
+            return Score.missing(Unscored.SCORER_ERROR, f"gave {score!r} in place of a Score")
+        except HarnessError:
+            raise
         except TimeoutError as error:
             return Score.missing(Unscored.TIMEOUT, str(error))
         except Exception as error:

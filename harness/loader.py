@@ -10,11 +10,12 @@ from __future__ import annotations
 import difflib
 import functools
 import inspect
+import itertools
 import os
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from importlib import metadata
 from typing import Any, Literal, NamedTuple
 
@@ -24,7 +25,7 @@ from harness import hookspecs
 from harness.components import Component, Identified, Model
 from harness.errors import HarnessError, PluginError
 from harness.fingerprint import code_digest
-from harness.references import Reference, parse
+from harness.references import Reference, is_name, parse
 from harness.settings import build_settings
 
 GROUP = "samescore"
@@ -89,9 +90,11 @@ class Plugins:
         self._manager.add_hookspecs(hookspecs)
         self._blocked = set(blocked)
         self._names: dict[int, Plugin] = {}
+        self._silent: set[int] = set()
+        self._numbers = itertools.count()
         self._found: dict[Role, list[Registered]] | None = None
         self._models: dict[str, Model] | None = None
-        self._built: dict[str, Built] = {}
+        self._built: dict[tuple[Plugin, Role, str], Built] = {}
 
     def discover(self) -> None:
         """Load every plugin named by an entry point in the group `samescore`."""
@@ -111,7 +114,7 @@ class Plugins:
             return
         self._refuse_unmarked(module)
         try:
-            self._manager.register(module, f"{plugin.name}#{len(self.loaded)}")
+            self._manager.register(module, f"{plugin.name}#{next(self._numbers)}")
             self._manager.check_pending()
             self._refuse_wrappers(module)
         except (pluggy.PluginValidationError, PluginError) as error:
@@ -126,7 +129,10 @@ class Plugins:
         """Take back what `add` registered."""
         if self._manager.is_registered(module):
             self._manager.unregister(module)
-            self.loaded.remove(self._names.pop(id(module)))
+            plugin = self._names.pop(id(module))
+            self.loaded.remove(plugin)
+            self._silent.discard(id(module))
+            self._built = {key: b for key, b in self._built.items() if key[0] != plugin}
             self._found = self._models = None
 
     def components(self, role: Role) -> list[Registered]:
@@ -142,7 +148,7 @@ class Plugins:
             for plugin, model in self._collect("harness_models", Model):
                 if model.name in self._models:
                     text = f"the model {model.name!r} is registered already by another plugin"
-                    self.failures.append(Failure(plugin, "harness_models", text, text))
+                    self._fail(plugin, "harness_models", text)
                 self._models.setdefault(model.name, model)
         return self._models
 
@@ -168,22 +174,30 @@ class Plugins:
                 object that lacks its role's method.
         """
         parsed = parse(reference) if isinstance(reference, str) else reference
-        key = f"{roles} {parsed}"
+        registered = self.find(parsed.name, *roles)
+        name, settings = registered.component.name, sorted(parsed.settings.items())
+        key = registered.plugin, registered.role, f"{name} {settings}"
         if key not in self._built:
-            self._built[key] = _build(self.find(parsed.name, *roles), parsed)
+            self._built[key] = _build(registered, parsed)
         return self._built[key]
 
     def observed(self, hook: str) -> bool:
         """Whether anyone observes a hook, so that a hot loop can leave the calls out."""
-        return bool(getattr(self._manager.hook, hook).get_hookimpls())
+        return any(True for _ in self._observers(hook))
 
     def tell(self, hook: str, **arguments: object) -> None:
         """Call every observer of a hook; one that raises is recorded once and not called again."""
-        for implementation in list(getattr(self._manager.hook, hook).get_hookimpls()):
+        for implementation in list(self._observers(hook)):
             plugin = self._plugin_of(implementation.plugin)
             call = functools.partial(_call, implementation, arguments)
             if not self._guard(plugin, hook, call):
-                self.remove(implementation.plugin)
+                self._silent.add(id(implementation.plugin))
+
+    def _observers(self, hook: str) -> Iterator[Any]:
+        """The implementations of a hook, less those of plugins that broke while observing."""
+        for implementation in getattr(self._manager.hook, hook).get_hookimpls():
+            if id(implementation.plugin) not in self._silent:
+                yield implementation
 
     def _load(self, point: metadata.EntryPoint, plugin: Plugin) -> None:
         self.add(point.load(), plugin)
@@ -198,11 +212,11 @@ class Plugins:
             items: list[Any] = []
             self._guard(plugin, hook, functools.partial(_consume, implementation, items))
             for item in items:
-                if isinstance(item, kind):
-                    yield plugin, item
+                wrong = _wrong(item, kind)
+                if wrong:
+                    self._fail(plugin, hook, f"{hook} gave {item!r}; {wrong}")
                 else:
-                    text = f"{hook} gave {item!r}; it must give {kind.__name__} objects"
-                    self.failures.append(Failure(plugin, hook, text, text))
+                    yield plugin, item
 
     def _plugin_of(self, module: object) -> Plugin:
         return self._names[id(module)]
@@ -211,10 +225,15 @@ class Plugins:
         try:
             call()
         except (Exception, SystemExit) as error:
-            details = traceback.format_exc()
-            self.failures.append(Failure(plugin, doing, _one_line(error), details))
+            self._fail(plugin, doing, _one_line(error), traceback.format_exc())
             return False
         return True
+
+    def _fail(self, plugin: Plugin, doing: str, error: str, details: str = "") -> None:
+        """Record a failure, and log it: once, however often the plugin is asked again."""
+        if (plugin, doing, error) not in [(f.plugin, f.doing, f.error) for f in self.failures]:
+            self.failures.append(Failure(plugin, doing, error, details or error))
+            _log(f"harness: broken plugin {plugin}: {doing}: {error}")
 
     def _refuse_unmarked(self, module: object) -> None:
         for name, member in inspect.getmembers(module, inspect.isroutine):
@@ -230,9 +249,11 @@ class Plugins:
     def _unknown(self, name: str, role: str, known: list[Registered]) -> str:
         names = sorted({r.component.name for r in known})
         near = difflib.get_close_matches(name, names, 1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        hint = f"; did you mean {near[0]!r}?" if near else "."
         broken = [f for f in self.failures if name in (f.plugin.name, f.plugin.distribution)]
-        why = f" The plugin {broken[0].plugin} is broken: {broken[0].error}" if broken else ""
+        others = ", ".join(dict.fromkeys(str(f.plugin) for f in self.failures))
+        why = f" Broken plugins (see harness plugins): {others}." if others else ""
+        why = f" The plugin {broken[0].plugin} is broken: {broken[0].error}" if broken else why
         return f"no {role} is called {name!r}{hint} Known: {', '.join(names) or 'none'}.{why}"
 
 
@@ -252,31 +273,67 @@ def _call(implementation: Any, arguments: Mapping[str, object]) -> Any:
     return implementation.function(*(arguments[name] for name in implementation.argnames))
 
 
+def _log(line: str) -> None:
+    import logging
+
+    logging.getLogger("harness").warning(line)
+
+
+def _wrong(item: object, kind: type) -> str:
+    """What keeps a registered item from being used; empty if nothing does."""
+    if not isinstance(item, kind):
+        return f"it must give {kind.__name__} objects"
+    if not isinstance(item, Component):
+        return ""
+    if not isinstance(item.name, str) or not is_name(item.name):
+        return "its name must be letters, digits, '_', '-' and '.'"
+    if not callable(item.build) or not is_dataclass(item.settings):
+        return "`build` must be callable and `settings` a dataclass"
+    return ""
+
+
 def _consume(implementation: Any, items: list[Any]) -> None:
     """Collect what a registration hook yields: a generator raises only when it is consumed."""
     items.extend(_call(implementation, {}))
 
 
 def _build(registered: Registered, reference: Reference) -> Built:
+    try:
+        return _built(registered, reference)
+    except HarnessError:
+        raise
+    except ModuleNotFoundError as error:
+        raise PluginError(_missing(registered.component, error)) from error
+    except (Exception, SystemExit) as error:
+        name, doing = registered.component.name, "built"
+        if isinstance(error, ImportError):
+            doing = "imported"
+        raise PluginError(
+            f"{name} of the plugin {registered.plugin} cannot be {doing}: {_one_line(error)}"
+        ) from error
+
+
+def _built(registered: Registered, reference: Reference) -> Built:
     component = registered.component
     settings = build_settings(component.name, component.settings, reference.settings)
-    try:
-        instance = component.build(settings)
-    except ModuleNotFoundError as error:
-        raise PluginError(_missing(component, error)) from error
-    except ImportError as error:
-        raise PluginError(f"{component.name} cannot be imported: {_one_line(error)}") from error
+    instance = component.build(settings)
     _check(component.name, registered.role, instance)
     description: dict[str, object] = {
         "name": component.name,
         "distribution": registered.plugin.distribution,
         "version": registered.plugin.version,
-        "settings": asdict(settings),
+        "settings": _deciding(settings),
         "code": code_digest(component.build.__module__),
     }
     if isinstance(instance, Identified):
         description["identity"] = dict(instance.identity())
     return Built(instance, registered.role, description)
+
+
+def _deciding(settings: Any) -> dict[str, object]:
+    """The settings that decide a result, as plain values."""
+    decides = {f.name for f in fields(settings) if f.metadata.get("result", True)}
+    return {key: value for key, value in asdict(settings).items() if key in decides}
 
 
 def _check(name: str, role: Role, instance: object) -> None:
@@ -293,7 +350,7 @@ def _check(name: str, role: Role, instance: object) -> None:
 
 def _missing(component: Component[Any], error: ModuleNotFoundError) -> str:
     install = f": pip install '{component.requires}'" if component.requires else ""
-    return f"{component.name} needs {error.name}{install}"
+    return f"{component.name} needs {error.name or error}{install}"
 
 
 def _ambiguous(name: str, found: list[Registered]) -> str:

@@ -41,12 +41,21 @@ def select(
         s for s in every if patterns is None or any(fnmatch.fnmatchcase(s.id, p) for p in patterns)
     ]
     chosen = chosen if limit is None else chosen[: max(limit, 0)]
+    for sample in chosen:
+        _check_text(sample)
     if not chosen:
         ids = ", ".join(s.id for s in every[:3])
         raise DataError(
             f"no samples are left of {len(every)} (rows={rows}, limit={limit}; ids: {ids})"
         )
     return chosen
+
+
+def _check_text(sample: Sample) -> None:
+    try:
+        "".join((sample.id, sample.prompt, *sample.references)).encode()
+    except UnicodeEncodeError as error:
+        raise DataError(f"sample {sample.id!r} has half a surrogate pair; mend the text") from error
 
 
 class Plan:
@@ -72,6 +81,9 @@ class Plan:
             "cluster": cluster,
         }
         self.id = digest([self.config, name, salt])[:12]
+        lacking = [s.id for s in samples if cluster and cluster not in s.metadata]
+        if lacking:
+            raise DataError(f"sample {lacking[0]!r} has no {cluster!r} in its metadata to cluster by")
         self.total = len(samples) * repeats
 
     def batches(self) -> Iterator[list[Work]]:

@@ -50,6 +50,11 @@ def parse(text: str) -> Reference:
     return Reference(name, settings, labelled["label"] if labelled else body)
 
 
+def is_name(text: str) -> bool:
+    """Whether a component can be called so: its name, without a distribution."""
+    return bool(_NAME.fullmatch(text)) and "/" not in text
+
+
 def _split(text: str) -> list[str]:
     """Split at the commas that stand outside quotes and brackets."""
     parts, depth, quote, start = [], 0, "", 0
@@ -61,8 +66,11 @@ def _split(text: str) -> list[str]:
         elif character in "[{":
             depth += 1
         elif character in "]}":
-            depth -= 1
+            depth = max(depth - 1, 0)
         elif character == "," and depth == 0:
             parts.append(text[start:i])
             start = i + 1
+    if (quote or depth) and "," in text[start:]:
+        opened = "quote" if quote else "bracket"
+        raise PluginError(f"a {opened} opens in {text[start:]!r} and never closes; quote the value")
     return [*parts, text[start:]] if text else []

@@ -10,10 +10,16 @@ import itertools
 import textwrap
 import tomllib
 import types
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 from harness.errors import HarnessError, PluginError
+
+_EXPECTED: Mapping[object, str] = {
+    int: "a whole number",
+    float: "a number, as 0.5 or 1e-6",
+    bool: "true or false",
+}
 
 
 class Setting(NamedTuple):
@@ -62,7 +68,7 @@ def _unknown_key(owner: str, key: str, names: list[str]) -> str:
     if not names:
         return f"{owner} has no setting {key!r}; it takes none"
     near = difflib.get_close_matches(key, names, 1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
+    hint = f"; did you mean {near[0]!r}?" if near else "."
     return f"{owner} has no setting {key!r}{hint} It has: {', '.join(names)}"
 
 
@@ -72,22 +78,33 @@ def _convert(where: str, value: object, hint: object) -> object:
         return _convert_optional(where, value, hint)
     if origin is Literal:
         choices = get_args(hint)
-        if value not in choices:
-            raise PluginError(f"{where} is {value!r}; choose one of {', '.join(map(str, choices))}")
-        return value
+        for choice in choices:
+            if _text(value) == str(choice):
+                return choice
+        raise PluginError(f"{where} is {value!r}; choose one of {', '.join(map(str, choices))}")
     if origin is tuple:
-        items = _read(value) if isinstance(value, str) else value
-        items = items if isinstance(items, list | tuple) else [value]
-        return tuple(_convert(where, item, get_args(hint)[0]) for item in items)
+        return tuple(_convert(where, item, get_args(hint)[0]) for item in _items(where, value))
     if hint is str:
         return _text(value)
     read = _read(value) if isinstance(value, str) else value
     if hint is float and isinstance(read, int) and not isinstance(read, bool):
         return float(read)
     if not isinstance(hint, type) or type(read) is not hint:
-        expected = getattr(hint, "__name__", str(hint))
-        raise PluginError(f"{where} is {value!r}; it must be of type {expected}")
+        expected = _EXPECTED.get(hint, getattr(hint, "__name__", str(hint)))
+        raise PluginError(f"{where} is {value!r}; it must be {expected}")
     return read
+
+
+def _items(where: str, value: object) -> Sequence[object]:
+    """The items of a list; a value that is none is a list of one."""
+    if not isinstance(value, str):
+        return value if isinstance(value, list | tuple) else [value]
+    read = _read(value)
+    if isinstance(read, list):
+        return read
+    if value.startswith("["):
+        raise PluginError(f'{where} is {value!r}; write a list as ["one","two"] or [1,2]')
+    return [value]
 
 
 def _convert_optional(where: str, value: object, hint: object) -> object:

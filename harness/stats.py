@@ -234,7 +234,7 @@ def _estimates(
 def _successes(sample: int, outcomes: Sequence[float], k: int) -> int:
     if len(outcomes) < k:
         raise ValueError(f"sample {sample} has {len(outcomes)} repeats; k={k} needs as many")
-    count = sum(outcome == 1 for outcome in outcomes)
-    if count + sum(outcome == 0 for outcome in outcomes) != len(outcomes):
+    successes = outcomes.count(1)
+    if successes + outcomes.count(0) != len(outcomes):
         raise ValueError(f"sample {sample} has {list(outcomes)}; an outcome is 0 or 1")
-    return count
+    return successes

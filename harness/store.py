@@ -57,7 +57,7 @@ class Store:
     def __init__(self, url: str | Path | None = None, *, readonly: bool = False) -> None:
         self._database = Database(url, readonly=readonly)
         self._insert = self._database.insert
-        self.url = self._database.url
+        self.url, self.shown = self._database.url, self._database.shown
         self.in_memory = self.url in ("sqlite://", "sqlite:///:memory:")
         self._check_schema(readonly)
 
@@ -74,7 +74,7 @@ class Store:
     def begin(self, record: RunRecord, descriptions: Mapping[str, object]) -> None:
         """Record that a run starts, or goes on, and describe its components by fingerprint."""
         row = run_row(record)
-        again = {name: row[name] for name in ("name", "status", "provenance", "finished")}
+        again = {name: row[name] for name in ("status", "provenance", "started", "finished")}
         known = [{"fingerprint": f, "description": to_json(d)} for f, d in descriptions.items()]
         with self._database.writing() as connection:
             statement = self._insert(runs).on_conflict_do_update(index_elements=["id"], set_=again)
@@ -158,7 +158,7 @@ class Store:
         if found:
             raise HarnessError(f"{len(found)} runs start with {prefix!r}; write more of the id")
         known = ", ".join(r.id for r in every[-3:]) or "none yet"
-        raise HarnessError(f"no run {prefix!r} in {self.url}; the latest: {known} (harness runs)")
+        raise HarnessError(f"no run {prefix!r} in {self.shown}; the latest: {known} (harness runs)")
 
     def latest(self, name: str) -> RunRecord | None:
         """The latest run of this name."""
@@ -216,7 +216,7 @@ class Store:
             version = self._schema_version()
         if version != SCHEMA_VERSION:
             raise StoreError(
-                f"the store {self.url} has schema {version}, and this samescore reads schema "
+                f"the store {self.shown} has schema {version}, and this samescore reads schema "
                 f"{SCHEMA_VERSION}; choose another with --store"
             )
 

@@ -8,8 +8,9 @@ import re
 _SIGNATURE = re.compile(r"[\w.]+\s?\(.*?\)(?:\s*->\s*[\w\[\], .|]+?)?(?:$|:$|\s--\s|\.\s\s?(?=[A-Z]))")
 _SENTENCE = re.compile(r"(?<!\be\.g)(?<!\bi\.e)(?<!\betc)(?<!\bvs)(?<!\bcf)[.!?](?=[\s\"')]|$)")
 _WORD = re.compile(r"[A-Za-z][a-z]+")
-_CODE = re.compile(r">>>|::|==|\s=\s|\w\[|\{|\}|\\|__\w+__")
-_TRIVIAL = re.compile(r"(deprecated|alias|see |same as|identical to|internal|todo|xxx)\b", re.I)
+_CODE = re.compile(r">>>|::|==|\s=\s|\w\[|\{|\}|\\|__\w+__|\bdef ")
+_EMPTY = re.compile(r"(deprecated|alias|see|same as|identical to|internal|todo|xxx)\b", re.I)
+_STILL_SIGNATURE = re.compile(r"[\w.]+\(.*\)\s*(-+>|:|--)")
 _MIN_WORDS, _MAX_WORDS = 4, 40
 
 
@@ -41,6 +42,5 @@ def _sentence(text: str) -> str | None:
     plain = _WORD.findall(sentence)
     fits = _MIN_WORDS <= len(words) <= _MAX_WORDS and len(plain) >= 0.6 * len(words)
     starts = sentence[0].isupper() and not sentence.endswith((":", ","))
-    if not fits or not starts or _CODE.search(sentence) or _TRIVIAL.match(sentence):
-        return None
-    return sentence
+    empty = _EMPTY.match(sentence) or _STILL_SIGNATURE.match(sentence) or _CODE.search(sentence)
+    return sentence if fits and starts and not empty else None

@@ -170,13 +170,16 @@ def make_encoder(source: Source, model: nn.Module, padding: int, batch_tokens: i
     """The fastest encoder that knows the model."""
     config = source.config
     device = next(model.parameters()).device.type
-    plain = not getattr(config, "is_decoder", False) and config.hidden_act == "gelu"
-    if device == "cpu" and config.model_type in PACKED and plain:
+    if device == "cpu" and config.model_type in PACKED and _is_plain(config):
         counted = _padding_index(model)
         heads = config.num_attention_heads
         return PackedEncoder(model, heads, counted, batch_tokens or PACKED_TOKENS)
     default = CPU_TOKENS if device == "cpu" else GPU_TOKENS
     return ModuleEncoder(model, padding, batch_tokens or default)
+
+
+def _is_plain(config: Any) -> bool:
+    return config.hidden_act == "gelu" and not config.is_decoder
 
 
 def _positions(config: Any, model: nn.Module) -> int | None:

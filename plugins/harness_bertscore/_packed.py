@@ -203,8 +203,9 @@ def _layer(block: nn.Module) -> Layer:
         _residual(block.get_submodule("output.dense")),
         _layer_norm(block.get_submodule("output.LayerNorm")),
     )
-    for parameter in block.parameters():
-        parameter.data = parameter.data.new_empty(0)
+    for module in block.modules():
+        if isinstance(module, nn.Linear):
+            module.weight.data = module.weight.new_empty(0)
     return layer
 
 

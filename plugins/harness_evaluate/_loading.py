@@ -82,7 +82,7 @@ def own(metric: Metric) -> Metric:
     """
     if getattr(metric, "num_process", None) != 1:
         raise HarnessError(f"{metric!r} is no metric of one process; a scorer needs one")
-    pass
+    reset(metric)
     metric.keep_in_memory = True
     metric.seed = _SEED
     metric._module_info.experiment_id = uuid.uuid4().hex  # type: ignore[attr-defined]

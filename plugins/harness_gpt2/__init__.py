@@ -27,7 +27,7 @@ class Gpt2Settings:
     """Settings of `gpt2`; of the model's own generation_config only the end tokens are used."""
 
     model: str = "smollm2"
-    """Causal LM: a directory, a GGUF file, a fetched hub model, a name from `harness models list`."""
+    """Causal LM: a directory, a GGUF file, a fetched hub model, or a name of `harness models`."""
     template: str = "{prompt}"
     """What the model is asked; {prompt} stands for the sample's prompt, other braces are text."""
     chat: Literal["auto", "on", "off"] = "auto"
@@ -43,7 +43,7 @@ class Gpt2Settings:
     top_p: float = 1.0
     """Sample from the likeliest tokens that make up this probability; 1 is off."""
     repetition_penalty: float = 1.0
-    """Lowers tokens seen in prompt or answer: logits divided by it (negative: multiplied); 1 is off."""
+    """Makes tokens of prompt and answer so far less likely, by dividing their logits; 1 is off."""
     stop: tuple[str, ...] = ()
     """Texts that end an answer, beside the model's end token; they are cut off."""
     batch_size: int = 16

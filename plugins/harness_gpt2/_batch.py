@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from transformers import PreTrainedModel
@@ -33,6 +34,11 @@ class Batch:
     """
 
     def __init__(self, model: PreTrainedModel, rows: Sequence[Row]) -> None:
+        self.logits: torch.Tensor
+        self.keys: torch.Tensor
+        self._tokens: torch.Tensor
+        self._mask: torch.Tensor
+        self._positions: torch.Tensor
         self.places = list(range(len(rows)))
         self.step = 0
         self._model = model
@@ -71,7 +77,7 @@ class Batch:
         if len(left) == len(self.places):
             return
         self.places = [self.places[place] for place in left]
-        chosen = torch.tensor(left, device=self._tokens.device)
+        chosen = self._rows(left)
         self._tokens, self._mask = self._tokens[chosen], self._mask[chosen]
         self._positions, self.keys = self._positions[chosen], self.keys[chosen]
         self._cache.reorder_cache(chosen)
@@ -102,7 +108,10 @@ class Batch:
         one = (tensor[:1, :shared] for tensor in (self._tokens, self._mask, self._positions))
         self._run(*one)
         self._seen = shared
-        self._cache.reorder_cache(torch.zeros(rows, dtype=torch.long, device=self.keys.device))
+        self._cache.reorder_cache(self._rows([0] * rows))
+
+    def _rows(self, places: list[int]) -> torch.LongTensor:
+        return cast(torch.LongTensor, torch.tensor(places, device=self._model.device))
 
     def _run(self, ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
         optional = {"position_ids": positions, "logits_to_keep": 1}

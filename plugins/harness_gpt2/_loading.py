@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import logging
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import cast
 
 import torch
 import transformers
@@ -68,19 +70,25 @@ def load(name: str, *, dtype: str = "auto", device: str = "auto") -> Loaded:
     try:
         with quiet():
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-            model, info = AutoModelForCausalLM.from_pretrained(
-                folder,
-                dtype=precision,
-                device_map=where,
-                local_files_only=True,
-                output_loading_info=True,
-            )
+            model, missing = _model(folder, precision, where)
     except Exception as error:  # readers of many formats raise all kinds
         raise HarnessError(f"cannot load the model {name}: {_first_line(error)}") from error
-    if info["missing_keys"]:
-        some = ", ".join(sorted(info["missing_keys"])[:3])
+    if missing:
+        some = ", ".join(missing[:3])
         raise HarnessError(f"the model {name} is no whole causal LM: it lacks the weights {some}")
-    return Loaded(model.eval(), tokenizer)
+    return Loaded(model, tokenizer)
+
+
+def _model(folder: Path, dtype: str, device: torch.device) -> tuple[PreTrainedModel, list[str]]:
+    """Load a model; gives also the names of weights that its files lack."""
+    read = cast(
+        Callable[..., tuple[PreTrainedModel, dict[str, set[str]]]],
+        AutoModelForCausalLM.from_pretrained,
+    )
+    model, info = read(
+        folder, dtype=dtype, device_map=device, local_files_only=True, output_loading_info=True
+    )
+    return model, sorted(info["missing_keys"])
 
 
 def _locate(name: str) -> Path:
@@ -127,7 +135,7 @@ def quiet() -> Iterator[None]:
         transformers_logging.get_verbosity(),
         transformers_logging.is_progress_bar_enabled(),
     )
-    transformers_logging.set_verbosity(transformers_logging.ERROR)
+    transformers_logging.set_verbosity(logging.ERROR)
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         yield

@@ -139,9 +139,10 @@ def test_tolerance_is_a_share_of_the_reference_and_absolute_below_one() -> None:
     assert value(MatchSettings(mode="numeric", tolerance=0), "0.1", "0.1") == 1.0
 
 
-def test_a_reference_without_a_number_is_left_out() -> None:
-    assert score(NUMERIC, "5", "five").unscored is Unscored.NO_REFERENCE
-    assert value(NUMERIC, "5", "five", "5") == 1.0
+@pytest.mark.parametrize("reference", ["five", "", "1/0", "9" * 400])
+def test_a_reference_without_a_number_is_left_out(reference: str) -> None:
+    assert score(NUMERIC, "5", reference).unscored is Unscored.NO_REFERENCE
+    assert value(NUMERIC, "5", reference, "5") == 1.0
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ PAIRS = [
     ("The cat sat on a mat, looking at a door.", REFERENCES[0]),
     ("Parcels may be returned within a month.", REFERENCES[1]),
     ("Opening hours are from nine to five, Monday to Friday.", REFERENCES[2]),
-    ("dog", REFERENCES[4]),
+    ("two dogs", REFERENCES[4]),
     ("明日は雨です。", REFERENCES[6]),
     ("Good job 🎉🎉 see you 👩‍💻", REFERENCES[7]),
     ("  blanks around, and a\ttab\nand lines  ", " The cat sat. "),
@@ -76,9 +76,11 @@ def byte_pairs(folder: Path, specials: list[str]) -> tokenizers.ByteLevelBPEToke
     return trained
 
 
-def pieces(path: Path, rule: str = "identity", **ids: int | str) -> None:
-    """Train a SentencePiece model; any rule but `identity` adds a table of 240 kB."""
+def pieces(path: Path, **ids: int | str) -> None:
+    """Train a SentencePiece model that levels white space; the usual rules add 240 kB."""
     with tempfile.TemporaryDirectory() as scratch:
+        rules = Path(scratch) / "rules.tsv"
+        rules.write_text("9\t20\nA\t20\nD\t20\n", encoding="utf-8")
         corpus = Path(scratch) / "corpus.txt"
         corpus.write_text("\n".join([*REFERENCES, *(c for c, _ in PAIRS[:5])]), encoding="utf-8")
         sentencepiece.SentencePieceTrainer.train(
@@ -89,7 +91,7 @@ def pieces(path: Path, rule: str = "identity", **ids: int | str) -> None:
             character_coverage=0.985,
             hard_vocab_limit=False,
             minloglevel=2,
-            normalization_rule_name=rule,
+            normalization_rule_tsv=str(rules),
             **ids,
         )
         shutil.copy(f"{scratch}/m.model", path)
@@ -141,7 +143,7 @@ def roberta(folder: Path) -> object:
 
 
 def xlm_roberta(folder: Path) -> object:
-    pieces(folder / "sentencepiece.bpe.model", "nmt_nfkc", unk_id=0, bos_id=1, eos_id=2)
+    pieces(folder / "sentencepiece.bpe.model", unk_id=0, bos_id=1, eos_id=2)
     tokenizer = T.XLMRobertaTokenizer(
         str(folder / "sentencepiece.bpe.model"), model_max_length=LIMIT
     )

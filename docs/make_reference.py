@@ -1,0 +1,148 @@
+"""Write the pages of docs/reference that are made from the code: hooks, commands, components.
+
+python docs/make_reference.py          writes them
+python docs/make_reference.py --check  exits with 1 if one is not as the code has it
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import inspect
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import harness
+from harness import hookspecs
+from harness.cli import parser
+from harness.loader import ROLES, default_plugins
+from harness.settings import describe
+
+FOLDER = Path(__file__).parent / "reference"
+NOTE = "<!-- Made by docs/make_reference.py from the code; edit the code. -->\n"
+
+
+def hooks() -> str:
+    """Every hook with its signature and its docstring."""
+    lines = [NOTE, "# Hooks", "", str(inspect.getdoc(hookspecs))]
+    for name, function in vars(hookspecs).items():
+        if name.startswith("harness_"):
+            lines += ["", f"## `{name}`", "", "```python", name + _signature(function), "```", ""]
+            lines += _markdown(str(inspect.getdoc(function)))
+    return "\n".join(lines) + "\n"
+
+
+def python() -> str:
+    """Every public name with its docstring."""
+    lines = [NOTE, "# Python", "", "Everything here is imported from `harness`."]
+    for name in harness.__all__:
+        value = getattr(harness, name)
+        doc = inspect.getdoc(value) if callable(value) else None
+        lines += ["", f"## `{name}`", ""]
+        if inspect.isfunction(value) or (
+            isinstance(value, type) and dataclasses.is_dataclass(value)
+        ):
+            lines += ["```python", f"{name}{_signature(value)}", "```", ""]
+        lines += _markdown(str(doc or ""))
+    return "\n".join(lines) + "\n"
+
+
+def commands() -> str:
+    """Every command with its options."""
+    lines = [NOTE, "# Commands", ""]
+    for words, command in _walk(parser(), "harness"):
+        lines += [f"## `{words}`", "", command.description or "", ""]
+        rows = [_option(a) for a in command._actions if a.help and a.dest != "help"]
+        if rows:
+            lines += ["| argument | what it does |", "|---|---|", *rows, ""]
+    return "\n".join(lines)
+
+
+def components() -> str:
+    """Every built-in component with its settings."""
+    plugins = default_plugins()
+    lines = [NOTE, "# Components", ""]
+    lines += ["A component is named by a reference: `NAME`, `NAME:KEY=VALUE,KEY=VALUE`, or", ""]
+    lines[-2] += " `LABEL=NAME:…`"
+    lines[-1] = "to give it a label of its own. The keys are the settings below."
+    for role in ROLES:
+        for registered in plugins.components(role):
+            component = registered.component
+            if registered.plugin.distribution != "samescore":
+                continue
+            lines += ["", f"## `{component.name}` ({role})", "", component.summary]
+            if component.requires:
+                lines += ["", f"Needs `pip install '{component.requires}'`."]
+            rows = [
+                f"| `{s.name}` | `{s.type}` | `{s.default}` | {s.doc} |".replace(
+                    " | None", " or None"
+                )
+                for s in describe(component.settings)
+            ]
+            if rows:
+                lines += ["", "| setting | type | default | |", "|---|---|---|---|", *rows]
+    return "\n".join(lines) + "\n"
+
+
+PAGES = {
+    "hooks.md": hooks,
+    "python.md": python,
+    "commands.md": commands,
+    "components.md": components,
+}
+
+
+def _markdown(doc: str) -> list[str]:
+    """A docstring's sections as lists, and its example as code."""
+    text, _, example = doc.partition("Example:\n")
+    text = re.sub(r"^(Args|Raises|Returns):$", r"**\1**\n", text.rstrip(), flags=re.MULTILINE)
+    text = re.sub(r"^ {4}(\w+): ", r"- `\1`: ", text, flags=re.MULTILINE)
+    text = re.sub(r"^(When|Arguments|Return): ", r"- **\1:** ", text, flags=re.MULTILINE)
+    lines = [
+        re.sub(r"^ {4,}", "  ", line)
+        for line in text.replace("**Args**", "**Arguments**").splitlines()
+    ]
+    code = ["", "```python", inspect.cleandoc(example), "```"] if example else []
+    return [*lines, *code]
+
+
+def _signature(function: Callable[..., object]) -> str:
+    """The signature with its annotations as they are written, not as text in quotes."""
+    text = str(inspect.signature(function)).replace("<factory>", "{}")
+    return re.sub(r"(: |-> )'([^']+)'", r"\1\2", text)
+
+
+def _walk(
+    top: argparse.ArgumentParser, words: str
+) -> Iterator[tuple[str, argparse.ArgumentParser]]:
+    for action in top._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for name, command in action.choices.items():
+                yield f"{words} {name}", command
+                yield from _walk(command, f"{words} {name}")
+
+
+def _option(action: argparse.Action) -> str:
+    name = ", ".join(action.option_strings) or str(action.metavar or action.dest)
+    value = f" {action.metavar}" if action.option_strings and action.metavar else ""
+    return f"| `{name}{value}` | {action.help} |"
+
+
+def main() -> int:
+    """Write the pages, or check them."""
+    stale = []
+    for name, make in PAGES.items():
+        page, text = FOLDER / name, make()
+        if "--check" not in sys.argv:
+            page.write_text(text, "utf-8")
+        elif not page.exists() or page.read_text("utf-8") != text:
+            stale.append(name)
+    if stale:
+        print(f"not as the code has it: {', '.join(stale)}; run: make docs", file=sys.stderr)
+    return 1 if stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,48 @@
+"""Every Python file and command that the tutorials show is run as it stands there."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parents[2]
+FILE = re.compile(r"^`(?P<name>[\w./]+)`:\n\n```\w+\n(?P<text>.*?)^```", re.MULTILINE | re.DOTALL)
+SHELL = re.compile(r"^```console\n(?P<text>.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def commands(page: str) -> list[str]:
+    """The lines after `$ ` of a page's console blocks, less those that install."""
+    lines = [line for block in SHELL.finditer(page) for line in block["text"].splitlines()]
+    shown = [line[2:] for line in lines if line.startswith("$ ")]
+    return [c for c in shown if not c.startswith(("git ", "cd ", "pip ", "make ", "python3 -m venv"))]
+
+
+@pytest.mark.parametrize("name", ["tutorial.md", "how-to/write-a-plugin.md"])
+def test_what_a_page_shows_works(name: str, tmp_path: Path, minilm: str, smollm2: str) -> None:
+    """The files it shows are written, then its commands are run, in order."""
+    page = (PROJECT / "docs" / name).read_text("utf-8")
+    for file in FILE.finditer(page):
+        path = tmp_path / file["name"]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(file["text"], "utf-8")
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    environment["PYTHONPATH"] = str(tmp_path)
+    del environment["SAMESCORE_STORE"]
+    shown = commands(page)
+    assert shown
+    for command in shown:
+        done = subprocess.run(
+            command,
+            shell=True,
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"$ {command}\n{done.stdout}{done.stderr}"

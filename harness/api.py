@@ -13,7 +13,7 @@ from harness.fingerprint import code_digest
 from harness.guards import GuardedGenerator, GuardedScorer
 from harness.judging import JudgeScorer
 from harness.loader import default_plugins
-from harness.references import parse
+from harness.references import Reference, parse
 
 
 def scorer(reference: str | Rewarder | Judge | GuardedScorer) -> GuardedScorer:
@@ -25,14 +25,16 @@ def scorer(reference: str | Rewarder | Judge | GuardedScorer) -> GuardedScorer:
     if isinstance(reference, GuardedScorer):
         return reference
     if isinstance(reference, str):
-        built = default_plugins().build(reference, "rewarder", "judge")
-        return GuardedScorer(parse(reference).label, _rewarder(built.instance), built.description)
+        parsed = parse(reference)
+        built = default_plugins().build(parsed, "rewarder", "judge")
+        rewarder = _rewarder(built.instance)
+        return GuardedScorer(parsed.label, rewarder, built.description, str(parsed))
     if not isinstance(reference, Rewarder | Judge):
         raise PluginError(f"{reference!r} is no scorer: it has neither `score` nor `judge`")
     return GuardedScorer(_name(reference), _rewarder(reference), _describe(reference))
 
 
-def generator(reference: str | Generator | GuardedGenerator) -> GuardedGenerator:
+def generator(reference: str | Reference | Generator | GuardedGenerator) -> GuardedGenerator:
     """The generator that a reference names, or one of your own, guarded.
 
     Raises:
@@ -40,9 +42,10 @@ def generator(reference: str | Generator | GuardedGenerator) -> GuardedGenerator
     """
     if isinstance(reference, GuardedGenerator):
         return reference
-    if isinstance(reference, str):
-        built = default_plugins().build(reference, "generator")
-        return GuardedGenerator(parse(reference).label, built.instance, built.description)
+    if isinstance(reference, str | Reference):
+        parsed = parse(reference) if isinstance(reference, str) else reference
+        built = default_plugins().build(parsed, "generator")
+        return GuardedGenerator(parsed.label, built.instance, built.description, str(parsed))
     if not isinstance(reference, Generator):
         raise PluginError(f"{reference!r} is no generator: it has no `generate`")
     return GuardedGenerator(_name(reference), reference, _describe(reference))

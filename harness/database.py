@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -88,7 +89,11 @@ class Database:
 def store_url(url: str | Path | None) -> str:
     """The URL of a URL or a file; without either SAMESCORE_STORE, or `.samescore/store.db`."""
     text = str(url or os.environ.get("SAMESCORE_STORE") or DEFAULT)
-    return text if "://" in text else f"sqlite:///{text}"
+    if "://" in text:
+        return text
+    if "?" in text:
+        raise StoreError(f"{text!r} cannot name a store: what follows '?' is lost in a URL")
+    return f"sqlite:///{Path(text).absolute()}"
 
 
 def without_password(text: str) -> str:
@@ -102,7 +107,12 @@ def _connectable(url: sa.URL, readonly: bool) -> sa.Engine:
     arguments = {"timeout": 60, "check_same_thread": False}
     if url.database is None:
         return sa.create_engine(url, poolclass=sa.pool.StaticPool, connect_args=arguments)
-    _prepare_file(Path(url.database), readonly)
+    file = Path(url.database)
+    _prepare_file(file, readonly)
+    if readonly and not os.access(file.parent, os.W_OK) and not Path(f"{file}-wal").exists():
+        # SQLite writes beside a file even to read it, unless it is told that nobody writes.
+        url = url.set(database=f"file:{quote(str(file))}", query={"immutable": "1", "uri": "true"})
+        return sa.create_engine(url, connect_args=arguments)
     engine = sa.create_engine(url, connect_args=arguments)
     sa.event.listen(engine, "connect", _tune_sqlite)
     return engine

@@ -106,13 +106,14 @@ class Pipeline:
             plan.id, plan.name, "running", plan.total, plan.config, origin, time.time()
         )
         labels = self._record.scorers
-        reference = plan.generator.reference
+        label = plan.generator.label
         changes = tuple(_changes(store.latest(plan.name), plan)) if plan.name else ()
-        self._run = Run(plan.id, plan.name, reference, labels, plan.total, store.shown, changes)
+        self._run = Run(plan.id, plan.name, label, labels, plan.total, store.shown, changes)
         self._observed = self._plugins.observed("harness_completion_scored")
         self._waiting: deque[_Batch] = deque()
         self._scored: Counter[str] = Counter()
         self._causes: dict[str, Counter[str]] = {label: Counter() for label in labels}
+        self._reasons: dict[str, str] = {}
 
     def run(self) -> Evaluation:
         """Do the work that the store does not have yet."""
@@ -170,7 +171,9 @@ class Pipeline:
         self._store.add_completions(self._plan.id, generator.fingerprint, placed, new)
         rows: dict[str, list[Completion]] = {key: [] for key in work}
         for w in batch:
-            rows[w.key].append(replace(done[w.key], sample=w.sample))
+            found = done[w.key]
+            same = found.sample is w.sample
+            rows[w.key].append(found if same else replace(found, sample=w.sample))
         return rows
 
     def _start_scoring(
@@ -228,6 +231,7 @@ class Pipeline:
         for key, score in scored.items():
             if score.unscored:
                 self._causes[label][str(score.unscored)] += len(completions[key])
+                self._reasons.setdefault(label, score.reason)
             else:
                 self._scored[label] += len(completions[key])
             for completion in completions[key] if self._observed else ():
@@ -252,9 +256,11 @@ class Pipeline:
 
     def _refuse(self, label: str, why: str) -> None:
         causes = ", ".join(f"{n} {cause}" for cause, n in self._causes[label].most_common())
+        first = " ".join(self._reasons.get(label, "").split())
         raise UnscoredError(
             f"{label} left {self._causes[label].total()} of {self._plan.total} unscored "
-            f"({causes}); {why}. See: harness show {self._plan.id}"
+            f"({causes}{first and f'; the first: {first}'}); {why}. "
+            f"See: harness show {self._plan.id}"
         )
 
 

@@ -164,11 +164,13 @@ def columns(rows: Iterable[ScoredRow], labels: list[str]) -> list[str]:
     names: dict[str, None] = {}
     for row in rows:
         names.update(dict.fromkeys(flat(row, labels)))
-    head = [name for name in names if not _belongs(name, labels)]
-    return head + [name for label in labels for name in names if _belongs(name, [label])]
+    head = [name for name in names if not belongs(name, labels)]
+    own = dict.fromkeys(name for label in labels for name in names if belongs(name, [label]))
+    return [*head, *own]
 
 
-def _belongs(name: str, labels: list[str]) -> bool:
+def belongs(name: str, labels: list[str]) -> bool:
+    """Whether a column is a scorer's: its value, or what comes beside it."""
     return any(name == label or name.startswith(f"{label}.") for label in labels)
 
 

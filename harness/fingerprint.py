@@ -53,13 +53,21 @@ def code_digest(module: str) -> str:
 def differences(old: Mapping[str, object], new: Mapping[str, object], at: str = "") -> list[str]:
     """The keys whose values differ between two nested mappings, as `key: old → new`."""
     found: list[str] = []
-    for key in sorted({*old, *new}):
+    for key in sorted({*old, *new} - {"fingerprint"}):
         a, b = old.get(key), new.get(key)
         if isinstance(a, Mapping) and isinstance(b, Mapping):
             found += differences(a, b, f"{at}{key}.")
         elif a != b:
-            found.append(f"{at}{key}: {a} → {b}")
+            found.append(f"{at}{key}: {_brief(a)} → {_brief(b)}")
     return found
+
+
+def _brief(value: object) -> str:
+    """A value in a message: what is not there, a component by its reference, a digest's start."""
+    if isinstance(value, Mapping):
+        return str(value.get("reference", "…"))
+    text = "nothing" if value is None else str(value)
+    return text if len(text) < 32 else f"{text[:12]}…"
 
 
 def _plain(value: object) -> object:

@@ -37,8 +37,14 @@ class GuardedScorer:
     is halved until the completion that it chokes on stands alone.
     """
 
-    def __init__(self, label: str, rewarder: Rewarder, description: Mapping[str, object]) -> None:
-        self.label = label
+    def __init__(
+        self,
+        label: str,
+        rewarder: Rewarder,
+        description: Mapping[str, object],
+        reference: str = "",
+    ) -> None:
+        self.label, self.reference = label, reference or label
         self.component = rewarder
         self.description = description
         self.fingerprint = digest(description)
@@ -60,15 +66,19 @@ class GuardedGenerator:
     """A generator that the harness built: a sample that it fails on gets `finish="error"`."""
 
     def __init__(
-        self, reference: str, generator: Generator, description: Mapping[str, object]
+        self,
+        label: str,
+        generator: Generator,
+        description: Mapping[str, object],
+        reference: str = "",
     ) -> None:
-        self.reference = reference
+        self.label, self.reference = label, reference or label
         self.component = generator
         self.description = description
         self.fingerprint = digest(description)
         self.batch_size = int(getattr(generator, "batch_size", 256))
         if self.batch_size < 1:
-            raise PluginError(f"{reference}: batch_size is {self.batch_size}; it is at least 1")
+            raise PluginError(f"{label}: batch_size is {self.batch_size}; it is at least 1")
 
     def generate(self, samples: Sequence[Sample], *, attempt: int = 0) -> list[Completion]:
         """One completion a sample, in order."""

@@ -74,8 +74,8 @@ class Plan:
         self.samples, self.generator, self.scorers = samples, generator, scorers
         self.repeats, self.cluster, self.name, self._salt = repeats, cluster, name, salt
         self.config: dict[str, object] = {
-            "generator": _config(generator.reference, generator),
-            "scorers": {label: _config(label, s) for label, s in scorers.items()},
+            "generator": _config(generator),
+            "scorers": {label: _config(s) for label, s in scorers.items()},
             "samples": samples_digest(samples),
             "repeats": repeats,
             "cluster": cluster,
@@ -83,7 +83,7 @@ class Plan:
         self.id = digest([self.config, name, salt])[:12]
         lacking = [s.id for s in samples if cluster and cluster not in s.metadata]
         if lacking:
-            raise DataError(f"sample {lacking[0]!r} has no {cluster!r} in its metadata to cluster by")
+            raise DataError(f"sample {lacking[0]!r} has no {cluster!r} to cluster by")
         self.total = len(samples) * repeats
 
     def batches(self) -> Iterator[list[Work]]:
@@ -122,5 +122,6 @@ def labelled(scorers: Iterable[GuardedScorer]) -> dict[str, GuardedScorer]:
     return by_label
 
 
-def _config(reference: str, part: GuardedGenerator | GuardedScorer) -> dict[str, object]:
-    return {"reference": reference, "fingerprint": part.fingerprint, **part.description}
+def _config(part: GuardedGenerator | GuardedScorer) -> dict[str, object]:
+    named = {"label": part.label, "reference": part.reference, "fingerprint": part.fingerprint}
+    return {**named, **part.description}

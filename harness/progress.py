@@ -58,7 +58,8 @@ class Progress:
         else:
             self._sums[scorer] += score.value
             self._counts[scorer] += 1
-        for usage in (score.usage, completion.usage):
+        first = scorer == next(iter(run.scorers))  # a completion is paid for once, not a scorer
+        for usage in (score.usage, completion.usage if first else None):
             self._cost += (usage and usage.cost_usd) or 0.0
         now = time.monotonic()
         if now - self._shown >= self._every:

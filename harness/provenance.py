@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import os
 import platform
 import subprocess
 import sys
 from collections.abc import Iterable
 from importlib import metadata
+from pathlib import Path
+
+from harness.database import without_password
 
 
 def provenance(distributions: Iterable[str] = ()) -> dict[str, object]:
@@ -23,7 +25,7 @@ def provenance(distributions: Iterable[str] = ()) -> dict[str, object]:
         "packages": _versions(tuple(sorted(set(distributions)))),
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "command": [os.path.basename(sys.argv[0]), *sys.argv[1:]],  # noqa: PTH119 - argv is text
+        "command": [Path(sys.argv[0]).name, *map(without_password, sys.argv[1:])],
     }
 
 
@@ -31,7 +33,8 @@ def _git() -> dict[str, object] | None:
     commit = _run("git", "rev-parse", "HEAD")
     if commit is None:
         return None
-    return {"commit": commit, "dirty": bool(_run("git", "status", "--porcelain", "-uno"))}
+    changed = _run("git", "status", "--porcelain", "-uno")
+    return {"commit": commit, "dirty": None if changed is None else bool(changed)}
 
 
 def _run(*command: str) -> str | None:

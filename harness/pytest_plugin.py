@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable, Generator, Sequence
+from inspect import isroutine
 from typing import TYPE_CHECKING
 
 import pytest
@@ -39,7 +40,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def evaluate(request: pytest.FixtureRequest) -> Callable[..., Evaluation]:
     """Evaluate samples, as `harness.evaluate` does, under the options of this run.
 
-    The run is named after the test. What it gives is reported at the end.
+    What the command line says goes before what the test does. The run is named after the test.
+    What it gives is reported at the end.
     """
     _bridge(request.config)
     results = request.node.stash.setdefault(_RESULTS, [])
@@ -47,7 +49,7 @@ def evaluate(request: pytest.FixtureRequest) -> Callable[..., Evaluation]:
     def run(samples: Sequence[Sample], **options: object) -> Evaluation:
         from harness.engine import evaluate
 
-        settings = {"name": request.node.nodeid, **_given(request.config), **options}
+        settings = {"name": request.node.nodeid, **options, **_given(request.config)}
         with _progress(request.config):
             evaluation = evaluate(samples, **settings)
         results.append(evaluation)
@@ -62,11 +64,13 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Attach results to the report, and say in one line what the user can mend."""
     report = yield
-    results = item.stash.get(_RESULTS, None)
+    if "evaluate" not in getattr(item, "fixturenames", ()):
+        return report
+    results = item.stash.get(_RESULTS, [])
     error = call.excinfo.value if call.excinfo else None
     if isinstance(error, HarnessError):
         report.longrepr = f"{type(error).__name__}: {error}"
-    if results is not None and call.when == "call":
+    if call.when == "call" or isinstance(error, HarnessError):
         failed = isinstance(error, AssertionError)
         shown = {
             "problem": _problem(error),
@@ -92,20 +96,22 @@ class _Reporter:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         for name, value in report.user_properties:
-            if name == _PROPERTY and report.when == "call" and isinstance(value, dict):
+            if name == _PROPERTY and isinstance(value, dict):
                 head = {"benchmark": report.nodeid, "outcome": report.outcome}
                 self._results.append({**head, **value})
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Turn the exit code into one that says what failed, and tell observers."""
-        if not self._results:
+        if not self._results and not self._config.getoption("samescore_report_json"):
             return
         problems = {str(result["problem"]) for result in self._results}
         if session.exitstatus == pytest.ExitCode.TESTS_FAILED:
             codes = [code for problem, code in _CODES.items() if problem in problems]
             session.exitstatus = codes[0] if codes else session.exitstatus
-        self._tell({"exit_code": int(session.exitstatus), "benchmarks": self._results})
+        ordered = sorted(self._results, key=lambda result: str(result["benchmark"]))
+        if not self._tell({"exit_code": int(session.exitstatus), "benchmarks": ordered}):
+            session.exitstatus = session.exitstatus or pytest.ExitCode.INTERNAL_ERROR
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Show every result in one table, and the rows that failed a threshold."""
@@ -126,14 +132,21 @@ class _Reporter:
         lists = [result[key] for result in self._results]
         return [run for runs in lists if isinstance(runs, list) for run in runs]
 
-    def _tell(self, report: dict[str, object]) -> None:
+    def _tell(self, report: dict[str, object]) -> bool:
+        """Tell observers; whether the file that the user asked for was written."""
         from harness.loader import Plugin, default_plugins
         from harness.report import JsonReport
 
-        file = self._config.getoption("samescore_report_json")
-        if file:
-            default_plugins().add(JsonReport(file), Plugin("report-json"))
-        default_plugins().tell("harness_report", report=report)
+        _bridge(self._config)
+        plugins, file = default_plugins(), self._config.getoption("samescore_report_json")
+        asked = Plugin("report-json")
+        writer = JsonReport(file) if file else None
+        if writer:
+            plugins.add(writer, asked)
+        plugins.tell("harness_report", report=report)
+        if writer:
+            plugins.remove(writer)
+        return not any(failure.plugin == asked for failure in plugins.failures)
 
 
 _CODES = {"input": 2, "unscored": TOO_MUCH_UNSCORED, "threshold": BELOW_THRESHOLD}
@@ -172,7 +185,7 @@ def _bridge(config: pytest.Config) -> None:
 
     for name, module in config.pluginmanager.list_name_plugin():
         members = getattr(module, "__dict__", {}).values()
-        if any(hasattr(member, "harness_impl") for member in list(members)):
+        if any(isroutine(m) and hasattr(m, "harness_impl") for m in list(members)):
             default_plugins().add(module, Plugin(name))
 
 

@@ -136,8 +136,8 @@ class RunRecord:
 
     @property
     def generator(self) -> str:
-        """The reference of the run's generator."""
-        return str(_mapping(self.config["generator"])["reference"])
+        """The label of the run's generator."""
+        return str(_mapping(self.config["generator"])["label"])
 
     @property
     def scorers(self) -> dict[str, str]:

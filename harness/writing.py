@@ -42,6 +42,23 @@ def write_table(
             cannot be written; names the row and the column.
     """
     path = Path(path)
+    writer = check_writable(path)
+    counted = _Plain(path, rows, columns)
+    with _replacing(path) as temporary:
+        try:
+            writer(temporary, iter(counted), list(columns))
+        except _NoParquetError as error:
+            raise DataError(f"{path}: {error}; write .jsonl, which takes any value") from error
+    return counted.count
+
+
+def check_writable(path: str | Path) -> Callable[[Path, Rows, list[str]], None]:
+    """What writes a table to this path, so that a long run can ask before it starts.
+
+    Raises:
+        DataError: if the ending is unknown, or the folder is missing.
+    """
+    path = Path(path)
     writer = _WRITERS.get(path.suffix.lower())
     if writer is None:
         known = ", ".join(_WRITERS)
@@ -50,13 +67,7 @@ def write_table(
         )
     if not path.parent.is_dir():
         raise DataError(f"{path}: the folder {path.parent} does not exist; create it first")
-    counted = _Plain(path, rows, columns)
-    with _replacing(path) as temporary:
-        try:
-            writer(temporary, iter(counted), list(columns))
-        except _NoParquetError as error:
-            raise DataError(f"{path}: {error}; write .jsonl, which takes any value") from error
-    return counted.count
+    return writer
 
 
 class _Plain:

@@ -125,13 +125,13 @@ def _documented(module: str, name: str, value: object) -> Iterator[_Entry]:
         yield from _entry(module, name, "function", value.__doc__, foreign)
 
 
-def _methods(kind: type) -> Iterator[tuple[str, object]]:
+def _methods(kind: type) -> Iterable[tuple[str, object]]:
     """The public methods that a class defines, or has from a base in C that nobody knows."""
+    found: dict[str, object] = {}
     for base in kind.__mro__:
         if base is kind or _origin(base).startswith("_"):
-            for name, value in sorted(vars(base).items()):
-                if not name.startswith("_") and _is_method(value):
-                    yield name, value
+            found = {**vars(base), **found}
+    return [(n, m) for n, m in sorted(found.items()) if not n.startswith("_") and _is_method(m)]
 
 
 def _is_method(value: object) -> bool:

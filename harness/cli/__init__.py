@@ -6,6 +6,8 @@ import argparse
 import importlib
 import os
 import sys
+import traceback
+from argparse import SUPPRESS
 
 from harness.errors import HarnessError
 
@@ -24,6 +26,10 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name in _COMMANDS:
         importlib.import_module(f"harness.cli.{name}").add_parser(commands)
+    for command in commands.choices.values():
+        command.add_argument(
+            "--no-plugin", dest="no_plugin_either", action="append", default=[], help=SUPPRESS
+        )
     return top
 
 
@@ -34,12 +40,15 @@ def main(arguments: list[str] | None = None) -> int:
     if rest and not getattr(options, "passes_on", False):
         parser().error(f"unrecognized arguments: {' '.join(rest)}")
     options.rest = rest
-    blocked = [*options.no_plugin, *filter(None, [os.environ.get("HARNESS_NO_PLUGIN")])]
+    blocked = [*options.no_plugin, *options.no_plugin_either]
+    blocked += filter(None, [os.environ.get("HARNESS_NO_PLUGIN")])
     if blocked:
         os.environ["HARNESS_NO_PLUGIN"] = ",".join(blocked)
     try:
         return int(options.command(options))
     except HarnessError as error:
+        if os.environ.get("HARNESS_TRACE"):
+            traceback.print_exc()
         print(f"harness: error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

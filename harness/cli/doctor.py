@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import platform
 import re
 from importlib import metadata
@@ -29,6 +30,7 @@ def run(options: argparse.Namespace) -> int:
     """Print what there is, a line each; what is broken says what to do."""
     from harness.loader import default_plugins
 
+    logging.getLogger("harness").disabled = True  # what is broken is printed here
     plugins = default_plugins()
     found: dict[str, dict[str, str]] = {
         "versions": {

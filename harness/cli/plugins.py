@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 
 from harness.cli.run import Commands
 from harness.loader import ROLES, Plugins, default_plugins
@@ -24,10 +25,12 @@ def add_parser(commands: Commands[argparse.ArgumentParser]) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print every component; broken plugins come last, each with its error."""
+    logging.getLogger("harness").disabled = True  # what is broken is printed here
     plugins = default_plugins()
     if options.name:
         plugins.find(options.name, *ROLES)
     found = _found(plugins, options.name)
+    plugins.models()  # so that a plugin whose models cannot be had is named as well
     if options.json:
         print(json.dumps({"components": found, "broken": _broken(plugins)}, indent=2))
     else:

@@ -44,8 +44,9 @@ def run(options: argparse.Namespace) -> int:
     named = any(Path(argument.partition("::")[0]).exists() for argument in options.rest)
     if not named and not Path("benchmarks").is_dir():
         raise HarnessError("there is no folder benchmarks/ here; name a path: harness run PATH")
-    if options.report_json and not Path(options.report_json).absolute().parent.is_dir():
-        raise HarnessError(f"--report-json {options.report_json}: there is no such folder")
+    report = Path(options.report_json).absolute() if options.report_json else None
+    if report and (report.is_dir() or not report.parent.is_dir()):
+        raise HarnessError(f"--report-json {options.report_json}: name a file in a folder there is")
     command = [sys.executable, "-m", "pytest", *_overrides(), *_own(options), *options.rest]
     process = subprocess.Popen(command)
     while True:

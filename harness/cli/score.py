@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 from harness.cli.run import Commands
 from harness.components import Sample
 from harness.errors import DataError
+from harness.references import Reference
 
 if TYPE_CHECKING:
     from harness.evaluation import Evaluation
@@ -40,6 +42,7 @@ def add_parser(commands: Commands[argparse.ArgumentParser]) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Score every row; the same rows and scorers again are read from the store."""
+    from harness.api import generator
     from harness.engine import evaluate
     from harness.progress import shown
     from harness.report import evaluation_table
@@ -48,12 +51,15 @@ def run(options: argparse.Namespace) -> int:
 
     if options.output:
         check_writable(options.output)
-    rows = list(read_table(options.file))[: options.limit]
+    limit = None if options.limit is None else max(options.limit, 0)
+    rows = list(itertools.islice(read_table(options.file), limit))
     samples = [_sample(row, options) for row in rows]
+    # Not as text: the names of files and columns may hold anything.
+    answers = Reference("recorded", {"field": options.completion}, Path(options.file).name)
     with shown():
         evaluation = evaluate(
             samples,
-            generator=f"{Path(options.file).name}=recorded:field={options.completion}",
+            generator=generator(answers),
             scorers=options.scorer,
             store=options.store,
             max_unscored=options.max_unscored,
@@ -97,11 +103,11 @@ def _with_scores(
     rows: Sequence[Row], evaluation: Evaluation
 ) -> tuple[list[str], Iterator[Mapping[str, object]]]:
     """The table's own columns, then those of each scorer."""
-    from harness.evaluation import columns, flat
+    from harness.evaluation import belongs, columns, flat
 
     labels = list(evaluation.run.scorers)
     scored = columns(evaluation.rows(), labels)
-    added = [name for name in scored if name.startswith(tuple(labels))]
+    added = [name for name in scored if belongs(name, labels)]
     own = list(dict.fromkeys(name for row in rows for name in row.values))
     merged = (
         {**row.values, **{n: value for n, value in flat(found, labels).items() if n in added}}

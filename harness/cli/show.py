@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from harness.cli.run import Commands
+
+if TYPE_CHECKING:
+    from harness.evaluation import Evaluation
+    from harness.schema import ScoredRow
 
 
 def add_parser(commands: Commands[argparse.ArgumentParser]) -> None:
@@ -20,8 +27,6 @@ def add_parser(commands: Commands[argparse.ArgumentParser]) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print a run's results, where it came from, and some of its rows."""
-    import itertools
-
     from harness.evaluation import Evaluation
     from harness.report import evaluation_table
     from harness.store import Store
@@ -41,10 +46,25 @@ def run(options: argparse.Namespace) -> int:
                 print(f"{label} unscored: {causes}")
         git = record.provenance.get("git")
         print(f"git {git}" if git else "not in a git repository")
-        for row in itertools.islice(store.rows(record), options.rows):
-            print(f"\n[{row.completion.sample.id}] {row.completion.sample.prompt}")
-            print(f"  → {row.completion.text or row.completion.error}")
-            for label, score in row.scores.items():
-                shown = f"{score.value:.4f}" if score.value is not None else f"{score.unscored}"
-                print(f"  {label}: {shown} {score.reason}".rstrip())
+        for row in _telling(store.rows(record), options.rows, _any_unscored(evaluation)):
+            _print_row(row)
     return 0
+
+
+def _any_unscored(evaluation: Evaluation) -> bool:
+    """Whether a scorer has left a completion unscored."""
+    return any(summary.unscored for summary in evaluation.summaries.values())
+
+
+def _telling(rows: Iterator[ScoredRow], count: int, unscored: bool) -> Iterator[ScoredRow]:
+    """The first rows, those without a score where there are any."""
+    wanted = (row for row in rows if not unscored or any(s.unscored for s in row.scores.values()))
+    return itertools.islice(wanted, count)
+
+
+def _print_row(row: ScoredRow) -> None:
+    print(f"\n[{row.completion.sample.id}] {row.completion.sample.prompt}".rstrip())
+    print(f"  → {row.completion.text or row.completion.error}")
+    for label, score in row.scores.items():
+        shown = f"{score.value:.4f}" if score.value is not None else f"{score.unscored}"
+        print(f"  {label}: {shown} {score.reason}".rstrip())

@@ -65,6 +65,10 @@ class Gpt2Settings:
                 raise HarnessError(f"gpt2: {name} is {value}; it must lie in {low}..{high}")
         if "{prompt}" not in self.template:
             raise HarnessError(f"gpt2: template {self.template!r} has no {{prompt}} in it")
+        if self.temperature == 0 and (self.top_k > 0 or self.top_p < 1):
+            raise HarnessError(
+                "gpt2: top_k and top_p need sampling; set temperature above 0, say 1"
+            )
         if "" in self.stop:
             raise HarnessError("gpt2: a stop text is empty; leave it out")
 

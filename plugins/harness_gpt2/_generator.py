@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 
+import torch
+
 from harness.components import Completion, Sample, Usage
 from harness_gpt2 import Gpt2Settings
 from harness_gpt2._batch import Row
@@ -43,28 +45,32 @@ class Gpt2Generator:
     def generate(self, samples: Sequence[Sample], *, attempt: int = 0) -> list[Completion]:
         """Answer the samples, in order; `attempt` selects other noise where sampling is on.
 
-        A prompt that fills the model's context becomes a completion with finish "error". Usage
-        counts the tokens of templates and the end token; latency is a batch's time over its rows.
+        A prompt that fills the model's context, or is no Unicode, becomes a completion with
+        finish "error". Usage counts the tokens of templates and the end token; latency is a batch's time over its rows.
         """
         prompts = self._prompter.tokens([sample.prompt for sample in samples])
         done: dict[int, Completion] = {}
         rows: dict[int, Row] = {}
         for index, (sample, prompt) in enumerate(zip(samples, prompts, strict=True)):
-            problem = self._problem(prompt)
+            problem = self._problem(sample.prompt, prompt)
             if problem:
                 done[index] = Completion(sample, "", "error", attempt=attempt, error=problem)
             else:
                 rows[index] = self._row(sample, prompt, attempt)
         for batch in self._batches(rows):
-            answers, seconds = self._decode([rows[index] for index in batch])
+            start = time.perf_counter()
+            answers = self._decode([rows[index] for index in batch])
+            seconds = (time.perf_counter() - start) / len(batch)
             for index, answer in zip(batch, answers, strict=True):
                 done[index] = self._completion(
                     samples[index], rows[index], answer, seconds, attempt
                 )
         return [done[index] for index in range(len(samples))]
 
-    def _problem(self, prompt: Sequence[int]) -> str:
+    def _problem(self, text: str, prompt: Sequence[int]) -> str:
         context = self._loaded.context
+        if text.encode(errors="replace").decode() != text:
+            return "the prompt is no valid Unicode: it holds half of a surrogate pair"
         if not prompt:
             return "the prompt is empty, and the tokenizer has neither a start nor an end token"
         if context is not None and len(prompt) >= context:
@@ -92,10 +98,15 @@ class Gpt2Generator:
         if batch:
             yield batch
 
-    def _decode(self, rows: Sequence[Row]) -> tuple[list[Answer], float]:
-        start = time.perf_counter()
-        answers = decode(self._loaded.model, rows, self._sampler, self._stopper.ended)
-        return answers, (time.perf_counter() - start) / len(rows)
+    def _decode(self, rows: Sequence[Row]) -> list[Answer]:
+        try:
+            return decode(self._loaded.model, rows, self._sampler, self._stopper.ended)
+        except torch.OutOfMemoryError:
+            if len(rows) == 1:
+                raise
+        # Outside of the handler, whose traceback holds the failed batch's memory.
+        half = len(rows) // 2
+        return self._decode(rows[:half]) + self._decode(rows[half:])
 
     def _completion(
         self, sample: Sample, row: Row, answer: Answer, seconds: float, attempt: int

@@ -14,10 +14,17 @@ import torch
 import transformers
 from filelock import FileLock
 from platformdirs import user_cache_path
+from safetensors import SafetensorError
 from safetensors.torch import save_model
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from harness.errors import HarnessError
+from harness_gpt2._quiet import first_line, quiet
 
 _log = logging.getLogger(__name__)
 
@@ -36,7 +43,10 @@ def converted(file: Path) -> Path:
     home = _cache() / "gguf" / f"{digest[:32]}-transformers-{transformers.__version__}"
     if home.is_dir():
         return home
-    home.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        home.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _no_room(file, home.parent, error) from error
     with FileLock(home.with_name(f"{home.name}.lock")):
         if not home.is_dir():
             _publish(file, home)
@@ -45,30 +55,44 @@ def converted(file: Path) -> Path:
 
 def _publish(file: Path, home: Path) -> None:
     """Convert beside `home` and rename, so that a kill leaves no half model."""
-    partial = home.with_name(f"{home.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
     _log.info("converting %s, once", file)
     try:
-        _convert(file, partial)
+        model, tokenizer = _read(file)
     except Exception as error:  # the readers of a damaged file raise all kinds
+        raise HarnessError(f"{file} cannot be read as a model: {first_line(error)}") from error
+    partial = home.with_name(f"{home.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        _write(model, tokenizer, partial)
+        partial.rename(home)
+    except (OSError, SafetensorError) as error:
         shutil.rmtree(partial, ignore_errors=True)
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise HarnessError(f"{file} cannot be read as a model: {reason}") from error
-    partial.rename(home)
+        raise _no_room(file, home.parent, error) from error
 
 
-def _convert(file: Path, into: Path) -> None:
+def _read(file: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     # tqdm draws its bar on stderr whatever transformers is told.
-    with contextlib.redirect_stderr(io.StringIO()):
+    with quiet(), contextlib.redirect_stderr(io.StringIO()):
         source = {"gguf_file": file.name, "local_files_only": True}
         tokenizer = AutoTokenizer.from_pretrained(file.parent, **source)
         model = AutoModelForCausalLM.from_pretrained(file.parent, dtype=torch.float32, **source)
-    into.mkdir(parents=True)
+    return model, tokenizer
+
+
+def _write(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, into: Path) -> None:
+    into.mkdir()
     tokenizer.save_pretrained(into)
     # save_pretrained refuses a quantized model, which this no longer is.
     del model.config.quantization_config
     model.config.save_pretrained(into)
     save_model(model, str(into / "model.safetensors"), metadata={"format": "pt"})
+
+
+def _no_room(file: Path, folder: Path, error: Exception) -> HarnessError:
+    return HarnessError(
+        f"cannot keep the converted {file.name} in {folder}: {first_line(error)}; "
+        "make room, or set SAMESCORE_CACHE to another directory"
+    )
 
 
 def _cache() -> Path:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,11 +17,11 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
-from transformers.utils import logging as transformers_logging
 
 from harness.errors import HarnessError
-from harness.models import fetch_from_hub, resolve
+from harness.models import fetch_from_hub, find, resolve
 from harness_gpt2._gguf import converted
+from harness_gpt2._quiet import first_line, quiet
 
 
 @dataclass(frozen=True)
@@ -70,9 +68,15 @@ def load(name: str, *, dtype: str = "auto", device: str = "auto") -> Loaded:
     try:
         with quiet():
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-            model, missing = _model(folder, precision, where)
     except Exception as error:  # readers of many formats raise all kinds
-        raise HarnessError(f"cannot load the model {name}: {_first_line(error)}") from error
+        raise HarnessError(
+            f"cannot load the tokenizer of the model {name}: {first_line(error)}"
+        ) from error
+    try:
+        with quiet():
+            model, missing = _model(folder, precision, where)
+    except Exception as error:
+        raise HarnessError(f"cannot load the model {name}: {first_line(error)}") from error
     if missing:
         some = ", ".join(missing[:3])
         raise HarnessError(f"the model {name} is no whole causal LM: it lacks the weights {some}")
@@ -114,6 +118,8 @@ def _from_hub(name: str) -> Path:
     try:
         return fetch_from_hub(name, local_only=True)
     except HarnessError as error:
+        if "/" not in name:
+            find(name)  # raises, with the names that there are
         raise HarnessError(f"{error}; or see `harness models list`") from error
 
 
@@ -124,25 +130,8 @@ def _device(name: str) -> torch.device:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise HarnessError(f"gpt2: device {name!r} cannot be used: {_first_line(error)}") from error
+        raise HarnessError(f"gpt2: device {name!r} cannot be used: {first_line(error)}") from error
     return device
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep transformers from printing progress bars and advice."""
-    level, bars = (
-        transformers_logging.get_verbosity(),
-        transformers_logging.is_progress_bar_enabled(),
-    )
-    transformers_logging.set_verbosity(logging.ERROR)
-    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    try:
-        yield
-    finally:
-        transformers_logging.set_verbosity(level)
-        if bars:
-            transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]
 
 
 def weights_digest(model: PreTrainedModel) -> str:
@@ -160,7 +149,3 @@ def tokenizer_digest(tokenizer: PreTrainedTokenizerBase) -> str:
     pipeline = backend.to_str() if backend else sorted(tokenizer.get_vocab().items())
     parts = (pipeline, tokenizer.chat_template, sorted(tokenizer.special_tokens_map.items()))
     return hashlib.sha256(repr(parts).encode()).hexdigest()
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().partition("\n")[0] or type(error).__name__

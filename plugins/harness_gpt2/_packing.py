@@ -25,21 +25,15 @@ def pack_linears(model: PreTrainedModel) -> list[nn.Module]:
     """Give each linear layer of a CPU model a packed copy of its weight; gives the layers changed.
 
     For inference only: no gradient passes, and later changes of the weights are not seen. Results
-    equal the unpacked ones up to float error. `unpack_linears` undoes it.
+    equal the unpacked ones up to float error.
     """
     size = sum(p.numel() * p.element_size() for p in model.parameters())
-    if model.device.type != "cpu" or size > LARGEST_BYTES or not _available():
+    if model.device.type != "cpu" or size > LARGEST_BYTES or not _supports(model.dtype):
         return []
     layers = [layer for layer in model.modules() if type(layer) in (nn.Linear, Conv1D)]
     for layer in layers:
         layer.forward = _packed(layer)
     return layers
-
-
-def unpack_linears(layers: list[nn.Module]) -> None:
-    """Let layers use their own weights again."""
-    for layer in layers:
-        del layer.forward
 
 
 @contextmanager
@@ -49,17 +43,19 @@ def packed_linears(model: PreTrainedModel) -> Iterator[None]:
     try:
         yield
     finally:
-        unpack_linears(layers)
+        for layer in layers:
+            del layer.forward
 
 
-def _available() -> bool:
+def _supports(dtype: torch.dtype) -> bool:
+    has_mkl = torch.backends.mkl.is_available()  # type: ignore[no-untyped-call]
+    has_onednn = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
     operators = torch.ops.mkldnn
-    return (
-        torch.backends.mkl.is_available()  # type: ignore[no-untyped-call]
-        and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-        and hasattr(operators, "_linear_pointwise")
-        and hasattr(operators, "_reorder_linear_weight")
-    )
+    if not (has_mkl and has_onednn and hasattr(operators, "_reorder_linear_weight")):
+        return False
+    if dtype == torch.bfloat16:
+        return bool(operators._is_mkldnn_bf16_supported())
+    return dtype == torch.float32
 
 
 @torch.no_grad()

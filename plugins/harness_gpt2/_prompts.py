@@ -13,6 +13,7 @@ from harness_gpt2 import Gpt2Settings
 class Prompter:
     """Puts prompts into the template, and into the chat template where there is one.
 
+    A special token that is spelt out in a prompt counts as that token, as with transformers.
     Raises HarnessError for a chat template that is wanted and not there, or that fails.
     """
 
@@ -30,8 +31,13 @@ class Prompter:
         self.tokens(["probe"])
 
     def tokens(self, prompts: Sequence[str]) -> list[list[int]]:
-        """Give the token ids of each prompt; one start (or end) token stands for an empty text."""
-        texts = [self.text(prompt) for prompt in prompts]
+        """Give the token ids of each prompt; one start (or end) token stands for an empty text.
+
+        What is no valid Unicode (half a surrogate pair) is read as "?".
+        """
+        if not prompts:
+            return []
+        texts = [self.text(prompt).encode(errors="replace").decode() for prompt in prompts]
         encoded = self._tokenizer(texts, add_special_tokens=not self._chat, verbose=False)
         return [list(ids) or self._start() for ids in encoded["input_ids"]]
 

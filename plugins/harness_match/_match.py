@@ -31,7 +31,7 @@ class Matcher:
             "f1": self._f1,
         }
         self._compare = modes[settings.mode]
-        self._extract = re.compile(settings.extract) if settings.extract else None
+        self._extract = re.compile(composed(settings.extract)) if settings.extract else None
         self._flags = re.IGNORECASE if settings.ignore_case else re.NOFLAG
         self._tolerance = settings.tolerance
         auto = "squad" if settings.mode == "f1" else "space"
@@ -46,7 +46,7 @@ class Matcher:
             return Score.missing(Unscored.NO_REFERENCE, "the sample has no reference")
         if self._extract is None:
             return self._compare(text, references)
-        found = list(self._extract.finditer(text))
+        found = list(self._extract.finditer(composed(text)))
         if not found:
             return Score(0.0, reason="`extract` finds no answer in the completion")
         answer = found[-1][1 if self._extract.groups else 0]

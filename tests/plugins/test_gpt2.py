@@ -6,7 +6,7 @@ import dataclasses
 import random
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, cast
+from typing import cast
 
 import pytest
 import torch
@@ -24,7 +24,7 @@ from transformers import (
 from harness import Completion, HarnessError, Sample, Usage
 from harness_gpt2 import Gpt2Settings
 from harness_gpt2._generator import Gpt2Generator
-from harness_gpt2._packing import pack_linears, unpack_linears
+from harness_gpt2._packing import packed_linears
 
 CONTEXT = 64
 PROMPTS = [
@@ -177,6 +177,18 @@ def test_small_token_budgets_make_small_batches_with_the_same_answers(gpt2: Path
     assert texts(narrow) == texts(wide)
 
 
+def test_a_batch_that_does_not_fit_in_memory_is_halved(gpt2: Path) -> None:
+    def crowded(_: object, __: object, inputs: dict[str, torch.Tensor]) -> None:
+        if len(inputs["input_ids"]) > 3:
+            raise torch.OutOfMemoryError("as a GPU would")
+
+    tight = generator(gpt2)
+    expected = texts(tight.generate(samples()))
+    tight._loaded.model.register_forward_pre_hook(crowded, with_kwargs=True)
+
+    assert texts(tight.generate(samples())) == expected
+
+
 def test_a_prompt_beyond_the_context_fails_alone_and_says_the_lengths(gpt2: Path) -> None:
     long = "x " * CONTEXT
     short, failed, other = generator(gpt2).generate(samples(["Go", long, "Why?"]))
@@ -203,6 +215,17 @@ def test_an_empty_prompt_starts_from_the_end_token_or_fails_alone(
     without = generator(save("gpt2", tmp_path)).generate(samples(["", "Go"]))
     assert [completion.finish for completion in without] == ["error", "length"]
     assert "empty" in without[0].error
+
+
+def test_a_prompt_that_is_no_unicode_fails_alone(gpt2: Path) -> None:
+    failed, other = generator(gpt2).generate(samples(["half \ud800", "Go"]))
+
+    assert (failed.finish, other.finish == "error") == ("error", False)
+    assert "Unicode" in failed.error
+
+
+def test_no_samples_are_no_completions(gpt2: Path) -> None:
+    assert generator(gpt2).generate([]) == []
 
 
 def test_stop_texts_end_an_answer_and_are_cut_off(tmp_path: Path) -> None:
@@ -244,6 +267,7 @@ def test_the_chat_template_is_used_where_there_is_one(gpt2: Path, tmp_path: Path
         ({"system": "Be brief."}, "chat template"),
         ({"template": "no place"}, "{prompt}"),
         ({"top_p": 0.0}, "top_p"),
+        ({"top_k": 50}, "temperature"),
         ({"temperature": float("nan")}, "temperature"),
         ({"max_new_tokens": 0}, "max_new_tokens"),
         ({"stop": ("",)}, "stop"),
@@ -263,8 +287,8 @@ def test_a_wrong_setting_is_named(gpt2: Path, wrong: dict[str, object], says: st
         ("{tmp}", "no config.json"),
         ("{tmp}/text.gguf", "no GGUF"),
         ("{tmp}/cut.gguf", "cannot be read"),
-        ("nobody/nothing", "harness models fetch nobody/nothing"),
-        ("smolm2", "harness models list"),
+        ("nobody/nothing", "fetch nobody/nothing; or see `harness models list`"),
+        ("smolm2", "did you mean smollm2"),
     ],
 )
 def test_a_model_that_cannot_be_had_is_one_line(
@@ -308,17 +332,14 @@ def test_identity_is_that_of_the_content(gpt2: Path, tmp_path: Path) -> None:
     assert {key for key in identity if identity[key] != changed[key]} == {"weights"}
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_packed_linear_layers_compute_the_same(
-    model: Path, dtype: Literal["float32", "bfloat16"]
-) -> None:
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_packed_linear_layers_compute_the_same(model: Path, dtype: str) -> None:
     policy = AutoModelForCausalLM.from_pretrained(model, dtype=dtype)
     ids = torch.tensor([[1, 2, 3, 4, 5]])
     with torch.no_grad():
         plain = policy(ids).logits
-        layers = pack_linears(policy)
-        packed = policy(ids).logits
-        unpack_linears(layers)
+        with packed_linears(policy):
+            packed = policy(ids).logits
         again = policy(ids).logits
 
     tolerance = 1e-4 if dtype == "float32" else 0.1

@@ -13,7 +13,8 @@ from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from harness import HarnessError
 from harness_gpt2._gguf import converted
-from harness_gpt2._loading import load, quiet
+from harness_gpt2._loading import load
+from harness_gpt2._quiet import quiet
 
 WIDTH, INNER, HEADS, KV_HEADS = 32, 48, 4, 2
 TEMPLATE = "{% for m in messages %}[{{ m['content'] }}]{% endfor %}"
@@ -114,6 +115,15 @@ def test_a_cut_file_is_named_and_leaves_nothing(llama: Path) -> None:
     with pytest.raises(HarnessError, match=r"llama\.gguf cannot be read"):
         converted(llama)
     assert not [path for path in llama.parent.glob("cache/gguf/*") if path.is_dir()]
+
+
+def test_a_cache_that_cannot_be_written_is_named(
+    llama: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SAMESCORE_CACHE", str(llama))
+
+    with pytest.raises(HarnessError, match="SAMESCORE_CACHE"):
+        converted(llama)
 
 
 def test_a_directory_with_one_gguf_file_names_it(llama: Path) -> None:

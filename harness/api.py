@@ -27,7 +27,8 @@ def scorer(reference: str | Rewarder | Judge | GuardedScorer) -> GuardedScorer:
     if isinstance(reference, str):
         parsed = parse(reference)
         built = default_plugins().build(parsed, "rewarder", "judge")
-        rewarder = _rewarder(built.instance)
+        judges = built.role == "judge"
+        rewarder = JudgeScorer(built.instance) if judges else cast(Rewarder, built.instance)
         return GuardedScorer(parsed.label, rewarder, built.description, str(parsed))
     if not isinstance(reference, Rewarder | Judge):
         raise PluginError(f"{reference!r} is no scorer: it has neither `score` nor `judge`")

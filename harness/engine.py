@@ -184,7 +184,8 @@ class Pipeline:
             self._settle(0)
         scorers = self._plan.scorers
         found = self._store.scores(list(completions), [s.fingerprint for s in scorers.values()])
-        owed: dict[str, tuple[list[str], Future[list[Score]]]] = {}
+        batch = _Batch(completions, {})
+        self._waiting.append(batch)
         for label, scorer in scorers.items():
             known = {
                 key: score
@@ -195,8 +196,7 @@ class Pipeline:
             missing = [key for key in completions if key not in known]
             if missing:
                 items = [completions[key][0] for key in missing]
-                owed[label] = missing, threads[label].submit(scorer.score, items)
-        self._waiting.append(_Batch(completions, owed))
+                batch.owed[label] = missing, threads[label].submit(scorer.score, items)
 
     def _settle(self, leave: int) -> None:
         """Record the scores of the oldest batches, until `leave` of them wait."""

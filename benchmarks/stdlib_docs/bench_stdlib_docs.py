@@ -17,7 +17,7 @@ SMOLLM2 = (
     "smollm2=gpt2:model=smollm2,chat=off,max_new_tokens=32,"
     rf'stop=["\n"],template="{_TEMPLATE}"'
 )
-BERTSCORE, F1 = "bertscore:model=minilm", "f1=match:mode=f1"
+SCORERS = ("bertscore=bertscore:model=minilm", "f1=match:mode=f1")
 
 
 @pytest.mark.parametrize(
@@ -31,8 +31,6 @@ def bench_stdlib_docs(
     evaluate: Callable[..., Evaluation], generator: str, least_bertscore: float, least_f1: float
 ) -> None:
     """Explain a name of the standard library as its docstring does."""
-    result = evaluate(
-        questions("test"), generator=generator, scorers=[BERTSCORE, F1], cluster="module"
-    )
+    result = evaluate(questions("test"), generator=generator, scorers=SCORERS, cluster="module")
     assert result["bertscore"].mean > least_bertscore
     assert result["f1"].mean > least_f1

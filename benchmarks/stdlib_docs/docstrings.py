@@ -5,7 +5,9 @@ from __future__ import annotations
 import inspect
 import re
 
-_SIGNATURE = re.compile(r"[\w.]+\s?\(.*?\)(?:\s*->\s*[\w\[\], .|]+?)?(?:$|:$|\s--\s|\.\s\s?(?=[A-Z]))")
+_SIGNATURE = re.compile(
+    r"[\w.]+\s?\(.*?\)(?:\s*->\s*[\w\[\], .|]+?)?(?:$|:$|\s--\s|\.\s\s?(?=[A-Z]))"
+)
 _SENTENCE = re.compile(r"(?<!\be\.g)(?<!\bi\.e)(?<!\betc)(?<!\bvs)(?<!\bcf)[.!?](?=[\s\"')]|$)")
 _WORD = re.compile(r"[A-Za-z][a-z]+")
 _CODE = re.compile(r">>>|::|==|\s=\s|\w\[|\{|\}|\\|__\w+__|\bdef ")

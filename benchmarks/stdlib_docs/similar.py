@@ -27,7 +27,8 @@ def groups(texts: Iterable[Words]) -> list[list[Words]]:
 
     def find(text: Words) -> Words:
         while leader[text] != text:
-            text = leader[text] = leader[leader[text]]
+            leader[text] = leader[leader[text]]
+            text = leader[text]
         return text
 
     for one, other in _alike(every):

@@ -46,7 +46,8 @@ class Gpt2Generator:
         """Answer the samples, in order; `attempt` selects other noise where sampling is on.
 
         A prompt that fills the model's context, or is no Unicode, becomes a completion with
-        finish "error". Usage counts the tokens of templates and the end token; latency is a batch's time over its rows.
+        finish "error". Usage counts the tokens of templates and the end token; latency is a
+        batch's time over its rows.
         """
         prompts = self._prompter.tokens([sample.prompt for sample in samples])
         done: dict[int, Completion] = {}
@@ -88,7 +89,7 @@ class Gpt2Generator:
         batch: list[int] = []
         for index in sorted(rows, key=lambda i: (-len(rows[i].prompt), i)):
             longest = rows[batch[0]] if batch else rows[index]
-            tokens = (len(longest.prompt) + self._settings.max_new_tokens) * (len(batch) + 1)
+            tokens = (len(longest.prompt) + rows[index].budget) * (len(batch) + 1)
             if batch and (
                 len(batch) == self._settings.batch_size or tokens > self._settings.batch_tokens
             ):

@@ -121,6 +121,7 @@ def test_what_is_no_score_is_paid_for_once_and_unscored(answer: object) -> None:
 
 def test_what_the_user_must_mend_ends_the_batch_and_asks_no_more() -> None:
     async def refuse(_: Completion) -> Score:
+        await asyncio.sleep(0)
         raise HarnessError("no API key")
 
     judging = Judging(refuse, concurrency=1)

@@ -23,8 +23,10 @@ from transformers import (
 
 from harness import Completion, HarnessError, Sample, Usage
 from harness_gpt2 import Gpt2Settings
+from harness_gpt2._batch import Batch, Row
 from harness_gpt2._generator import Gpt2Generator
 from harness_gpt2._packing import packed_linears
+from harness_gpt2._sampling import Sampler
 
 CONTEXT = 64
 PROMPTS = [
@@ -86,6 +88,9 @@ def save(kind: str, folder: Path, **special: str) -> Path:
                 initializer_range=0.4,
             )
         )
+    for name, parameter in model.named_parameters():
+        if name.endswith("bias"):
+            torch.nn.init.normal_(parameter, std=0.2)
     model.generation_config.eos_token_id = list(range(5, len(words), 12)) if special else None
     model.generation_config.bos_token_id = None
     model.save_pretrained(folder)
@@ -157,6 +162,19 @@ def test_neither_batch_size_nor_order_nor_neighbours_change_a_sample(
     shuffled = generator(model, **settings).generate([samples()[i] for i in order])
     assert texts(shuffled) == [expected[i] for i in order]
     assert [completion.sample.id for completion in shuffled] == [str(i) for i in order]
+
+
+def test_padding_is_no_token_that_the_repetition_penalty_sees(model: Path) -> None:
+    policy = AutoModelForCausalLM.from_pretrained(model)
+    rows = [Row([7, 8, 9, 10, 11], 4), Row([12], 4)]
+    penalty = Sampler(repetition_penalty=5.0)
+
+    with torch.no_grad():
+        both, alone = Batch(policy, rows), Batch(policy, rows[1:])
+    together, _ = penalty.distribution(both.logits, both.history)
+    single, _ = penalty.distribution(alone.logits, alone.history)
+
+    torch.testing.assert_close(together[1:], single, atol=1e-4, rtol=1e-4)
 
 
 def test_attempts_and_seeds_are_independent_and_repeatable(gpt2: Path) -> None:

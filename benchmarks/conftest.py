@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 
 import pytest
 
@@ -11,42 +12,38 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Declare the options of the suite `faq`."""
-    group = parser.getgroup("faq", "samescore: the suite benchmarks/faq")
+    """Declare the options of the suites in this folder."""
+    group = parser.getgroup("suites", "samescore: the suites in benchmarks/")
+
+    def several(*names: str, metavar: str, help: str) -> None:  # noqa: A002
+        help = f"{help}; may be repeated"  # noqa: A001
+        group.addoption(*names, metavar=metavar, help=help, action="append", default=[])
+
+    several(
+        "--generator",
+        "--faq-generator",
+        metavar="REF",
+        help="what answers, such as gpt2:model=runs/sft, in place of a suite's own generators",
+    )
     group.addoption(
         "--faq", metavar="FILE", help="a table of questions and answers (or set SAMESCORE_FAQ)"
     )
-    group.addoption(
-        "--faq-question", metavar="COLUMN", default="question", help="the questions (question)"
-    )
-    group.addoption(
-        "--faq-answer", metavar="COLUMN", default="answer", help="the right answers (answer)"
-    )
-    group.addoption(
-        "--faq-completions",
-        metavar="COLUMN",
-        action="append",
-        default=[],
-        help="answers that a model gave already, to be scored; may be repeated",
-    )
-    group.addoption(
-        "--faq-generator",
-        metavar="REF",
-        action="append",
-        default=[],
-        help="what answers the questions, such as gpt2:model=runs/sft; may be repeated",
-    )
-    group.addoption(
-        "--faq-scorer",
-        metavar="REF",
-        action="append",
-        default=[],
-        help="what scores the answers (bertscore:model=minilm and token F1); may be repeated",
-    )
-    group.addoption(
-        "--faq-least",
-        metavar="SCORER=MEAN",
-        action="append",
-        default=[],
-        help="fail below this mean, such as bertscore=0.8; may be repeated",
-    )
+    group.addoption("--faq-question", metavar="COLUMN", help="its questions (question)")
+    group.addoption("--faq-answer", metavar="COLUMN", help="its right answers (answer)")
+    several("--faq-completions", metavar="COLUMN", help="answers that it has already, to be scored")
+    several("--faq-scorer", metavar="REF", help="what scores, in place of BERTScore and token F1")
+    several("--faq-least", metavar="SCORER=MEAN", help="fail below it, such as bertscore=0.8")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A benchmark with a `generator` runs once for each of `GENERATORS` in its file."""
+    own: tuple[str, ...] = getattr(metafunc.module, "GENERATORS", ())
+    if own and "generator" in metafunc.fixturenames:
+        named = metafunc.config.getoption("generator", None) or own
+        metafunc.parametrize("generator", named, ids=[_label(g) for g in named])
+
+
+def _label(reference: str) -> str:
+    """Its label, or else the reference itself; whether it is one, the benchmark finds out."""
+    label = re.match(r"([^:=\s]+)=", reference)
+    return label[1] if label else reference

@@ -114,7 +114,8 @@ def _connectable(url: sa.URL, readonly: bool) -> sa.Engine:
         url = url.set(database=f"file:{quote(str(file))}", query={"immutable": "1", "uri": "true"})
         return sa.create_engine(url, connect_args=arguments)
     engine = sa.create_engine(url, connect_args=arguments)
-    sa.event.listen(engine, "connect", _tune_sqlite)
+    if not readonly:
+        sa.event.listen(engine, "connect", _tune_sqlite)
     return engine
 
 

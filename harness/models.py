@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
@@ -30,6 +30,7 @@ from harness.errors import HarnessError, PluginError
 Progress = Callable[[int], None]
 """Told from time to time how many bytes of a download have arrived."""
 
+_OTHER_WEIGHTS = ("*.h5", "*.msgpack", "*.onnx*", "*.ot", "*.tflite", "*.mlmodel", "*.pt", "*.pth")
 _MANIFEST = "manifest.json"
 _STAGING = ".fetch-"
 _STALE_S = 24 * 3600
@@ -61,7 +62,7 @@ def find(name: str) -> Model:
     hint = f"did you mean {close[0]}? " if close else ""
     known = ", ".join(sorted(models)) or "none"
     raise HarnessError(
-        f"unknown model {name!r}: {hint}packaged models: {known}; a hub model is named org/name"
+        f"unknown model {name!r}: {hint}packaged models: {known}; a hub model is named org/name or hf:name"
     )
 
 
@@ -145,20 +146,28 @@ def fetch_from_hub(name: str, *, local_only: bool = False) -> Path:
     Raises HarnessError if huggingface_hub is not installed, or the hub does not answer or have it.
     """
     try:
-        from huggingface_hub import snapshot_download
+        from huggingface_hub import HfApi, snapshot_download
     except ImportError as error:
         raise PluginError(
             f"{name} is a hub model, which needs huggingface_hub: pip install 'samescore[hub]'"
         ) from error
+    name = name.removeprefix("hf:")
     try:
-        return Path(snapshot_download(name, local_files_only=local_only))
+        unwanted = [] if local_only else _unwanted(HfApi().list_repo_files(name))
+        return Path(snapshot_download(name, local_files_only=local_only, ignore_patterns=unwanted))
     except Exception as error:  # the hub's client raises errors of three libraries
         if local_only:
             raise HarnessError(
-                f"the hub model {name} is not fetched; run: harness models fetch {name}"
+                f"the hub model {name} is not fetched; run: harness models fetch hf:{name}"
             ) from error
         reason = str(error).strip().partition("\n")[0]
         raise HarnessError(f"cannot fetch {name} from the hub: {reason}") from error
+
+
+def _unwanted(files: Iterable[str]) -> list[str]:
+    """The patterns of weights in formats that transformers need not read, given what there is."""
+    safe = any(file.endswith(".safetensors") for file in files)
+    return [*_OTHER_WEIGHTS, *(["*.bin"] if safe else [])]
 
 
 def _home(model: Model) -> Path:
@@ -167,10 +176,11 @@ def _home(model: Model) -> Path:
         raise PluginError(
             f"the model {model.name} has the requirement {model.requirement!r}, not name==version"
         )
-    return _cache() / "models" / f"{model.name}-{version}"
+    return cache_folder() / "models" / f"{model.name}-{version}"
 
 
-def _cache() -> Path:
+def cache_folder() -> Path:
+    """Give where models are kept: SAMESCORE_CACHE, or the user's cache directory."""
     chosen = os.environ.get("SAMESCORE_CACHE")
     if chosen:
         return Path(chosen).expanduser().absolute()

@@ -46,23 +46,34 @@ def faq(options: argparse.Namespace) -> Faq | None:
     Raises:
         HarnessError: if a `--faq-least` is not SCORER=MEAN.
     """
-    file = options.faq or os.environ.get("SAMESCORE_FAQ")
+    file = getattr(options, "faq", None) or os.environ.get("SAMESCORE_FAQ")
     if not file:
         return None
     return Faq(
         file,
-        options.faq_question,
-        options.faq_answer,
-        tuple(options.faq_completions),
-        tuple(options.faq_scorer) or SCORERS,
-        dict(_floor(text) for text in options.faq_least),
+        getattr(options, "faq_question", None) or "question",
+        getattr(options, "faq_answer", None) or "answer",
+        _several(options, "faq_completions"),
+        _several(options, "faq_scorer") or SCORERS,
+        dict(_floor(text) for text in _several(options, "faq_least")),
     )
 
 
 def generators(options: argparse.Namespace) -> list[str]:
-    """The references of what answers: columns of the table, and models; SmolLM2 for want of any."""
-    recorded = [_recorded(column) for column in options.faq_completions]
-    return [*recorded, *options.faq_generator] or [SMOLLM2]
+    """What answers: columns of the table, and models; SmolLM2 for want of any."""
+    recorded = [_recorded(column) for column in _several(options, "faq_completions")]
+    return [*recorded, *_several(options, "generator")] or [SMOLLM2]
+
+
+def label(reference: str) -> str:
+    """A reference's label, or else its text; whether it is one, the benchmark finds out."""
+    found = re.match(r"([^:=\s]+)=", reference)
+    return found[1] if found else reference
+
+
+def _several(options: argparse.Namespace, name: str) -> tuple[str, ...]:
+    """An option's values; none where pytest was started so that it does not know the option."""
+    return tuple(getattr(options, name, None) or ())
 
 
 def _recorded(column: str) -> str:

@@ -44,6 +44,8 @@ def main(arguments: list[str] | None = None) -> int:
     blocked += filter(None, [os.environ.get("HARNESS_NO_PLUGIN")])
     if blocked:
         os.environ["HARNESS_NO_PLUGIN"] = ",".join(blocked)
+    # Read by torch when it is loaded: threads that spin slow a busy machine down many times over.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         return int(options.command(options))
     except HarnessError as error:

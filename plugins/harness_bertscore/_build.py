@@ -10,13 +10,15 @@ from importlib.metadata import version
 from pathlib import Path
 
 import torch
-from harness import HarnessError
-from harness.models import resolve
 from torch import Tensor
 
+from harness import HarnessError
+from harness.models import resolve
 from harness_bertscore import BertScoreSettings
 from harness_bertscore._cache import Cache
 from harness_bertscore._encoder import (
+    TOKENIZER,
+    WEIGHTS,
     Source,
     depth,
     load_model,
@@ -34,13 +36,6 @@ from harness_bertscore._tables import (
     read_baseline,
 )
 from harness_bertscore._tokens import Tokenizer
-
-WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
-TOKENIZER = (
-    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
-    "vocab.txt", "vocab.json", "merges.txt", "*.model",
-)  # fmt: skip
-"""Files that hold weights, the first kind that is there, and files that make a tokenizer."""
 
 
 class NamedBertScore(BertScore):

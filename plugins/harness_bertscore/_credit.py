@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import torch
-from harness import Credit
 from torch import Tensor
 
+from harness import Credit
 from harness_bertscore._matching import Encoded, triple
 
 Span = tuple[int, int, int | None]

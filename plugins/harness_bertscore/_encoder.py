@@ -13,7 +13,6 @@ import torch
 import transformers
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer
-from transformers.utils import cached_file
 from transformers.utils import logging as transformers_logging
 
 from harness import HarnessError
@@ -29,6 +28,15 @@ ENCODER_ONLY = {"t5": "T5EncoderModel", "mt5": "MT5EncoderModel", "umt5": "UMT5E
 
 SPACE_FIRST = {"RobertaTokenizer", "RobertaTokenizerFast", "GPT2Tokenizer", "GPT2TokenizerFast"}
 """Tokenizers to which bert-score gives each text with a space before it."""
+
+WEIGHTS = ("model*.safetensors", "pytorch_model*.bin")
+"""Files of weights; the first kind that is there is taken."""
+
+TOKENIZER = (
+    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
+    "vocab.txt", "vocab.json", "merges.txt", "*.model",
+)  # fmt: skip
+"""Files that make a tokenizer."""
 
 PACKED_TOKENS, CPU_TOKENS, GPU_TOKENS = 1024, 4096, 32768
 
@@ -102,16 +110,16 @@ def open_source(name: str, hint: str) -> Source:
 
     Raises HarnessError if there is none; `hint` says whose choice the name was.
     """
+    directory = Path(name) if Path(name).is_dir() else _from_hub(name, hint)
     try:
         with _quiet():
-            found = cached_file(name, "config.json")
-            config = AutoConfig.from_pretrained(name)
-    except (OSError, ValueError) as error:
-        raise HarnessError(_not_there(name, hint, error)) from error
-    directory = Path(str(found)).parent
-    origin = json.loads((directory / "config.json").read_text("utf-8")).get("_name_or_path", "")
-    names = (name, directory.name, str(origin))
-    return Source(directory, config, names)
+            config = AutoConfig.from_pretrained(directory)
+        origin = json.loads((directory / "config.json").read_text("utf-8")).get("_name_or_path", "")
+    except (OSError, ValueError, KeyError) as error:
+        raise HarnessError(
+            f"bertscore: {directory} holds no usable config.json: {_first_line(error)}"
+        ) from error
+    return Source(directory, config, (name, directory.name, str(origin)))
 
 
 def depth(config: Any) -> int:
@@ -213,10 +221,28 @@ def _check(source: Source, missing: set[str]) -> None:
         )
 
 
+def _from_hub(name: str, hint: str) -> Path:
+    """The snapshot of a hub model, downloaded only if it is not in the cache whole."""
+    from huggingface_hub import snapshot_download
+
+    for local in (True, False):
+        for weights in WEIGHTS:
+            try:
+                wanted = ["config.json", *TOKENIZER, weights]
+                found = snapshot_download(name, local_files_only=local, allow_patterns=wanted)
+            except Exception as error:  # the hub's client raises errors of three libraries
+                if not local:
+                    raise HarnessError(_not_there(name, hint, error)) from error
+                break
+            if any(Path(found).glob(weights)):
+                return Path(found)
+    raise HarnessError(f"bertscore: the hub's {name} has no weights that torch can read")
+
+
 def _not_there(name: str, hint: str, error: Exception) -> str:
     return (
-        f"bertscore: cannot load the encoder {name!r}{hint}: it is no directory with a config.json, "
-        f"not in the hub's cache, and could not be downloaded ({_first_line(error)}). "
+        f"bertscore: cannot load the encoder {name!r}{hint}: it is no directory with a "
+        f"config.json, not in the hub's cache, and not to be downloaded ({_first_line(error)}). "
         "bertscore:model=minilm works offline after `harness models fetch minilm`; "
         "`harness models list` names all such models"
     )
@@ -228,14 +254,14 @@ def _first_line(error: Exception) -> str:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without transformers' progress bars, and its list of weights that were left out on purpose."""
+    """Without transformers' progress bars and its list of weights, left out on purpose."""
     level = transformers_logging.get_verbosity()
     bars = transformers_logging.is_progress_bar_enabled()
     transformers_logging.set_verbosity(logging.ERROR)
-    transformers_logging.disable_progress_bar()
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         yield
     finally:
         transformers_logging.set_verbosity(level)
         if bars:
-            transformers_logging.enable_progress_bar()
+            transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""The arithmetic of BERTScore: greedy matching, F1 and baselines (Zhang et al., 2020, section 3)."""
+"""The arithmetic of BERTScore: matching, F1 and baselines (Zhang et al., 2020, section 3)."""
 
 from __future__ import annotations
 
@@ -15,12 +15,11 @@ ZERO = Triple(0.0, 0.0, 0.0)
 class Encoded(NamedTuple):
     """One text: unit vectors of its tokens [L, H], and their weights [L], which add up to 1.
 
-    `weightless` says that all weights are zero: every token is in every IDF document.
+    The weights are all zero where IDF gives no token any: each is in every document.
     """
 
     vectors: Tensor
     weights: Tensor
-    weightless: bool = False
 
     @property
     def nbytes(self) -> int:
@@ -31,15 +30,14 @@ class Encoded(NamedTuple):
 def unit(states: Tensor) -> Tensor:
     """States [L, H] scaled to length 1, in float32."""
     states = states.float()
-    return states / torch.linalg.vector_norm(states, dim=-1, keepdim=True)
+    norms: Tensor = torch.linalg.vector_norm(states, dim=-1, keepdim=True)
+    return states / norms
 
 
 def encoded(vectors: Tensor, weights: Tensor) -> Encoded:
-    """A text from its unit vectors [L, H] and raw token weights [L]."""
-    total = weights.sum()
-    if total.item() == 0.0:
-        return Encoded(vectors, torch.zeros_like(weights), weightless=True)
-    return Encoded(vectors, weights / total)
+    """A text from its unit vectors [L, H] and raw token weights [L], which may be on the CPU."""
+    shares = weights / weights.sum().clamp_min(torch.finfo(weights.dtype).tiny)
+    return Encoded(vectors, shares.to(vectors.device))
 
 
 def precision_recall(candidate: Encoded, reference: Encoded) -> Tensor:

@@ -179,7 +179,7 @@ def _attend(qkv: Tensor, lengths: Sequence[int]) -> Tensor:
     _, count, heads, padded, width = qkv.shape
     if padded > FUSED_UP_TO:
         seen = torch.arange(padded) < torch.tensor(lengths)[:, None, None, None]
-        return F.scaled_dot_product_attention(*qkv, attn_mask=seen)
+        return F.scaled_dot_product_attention(qkv[0], qkv[1], qkv[2], attn_mask=seen)
     q, k, v = qkv.reshape(3, count * heads, padded, width)
     scores = torch.baddbmm(
         q.new_empty(1, 1, 1), q, k.transpose(1, 2), beta=0, alpha=width**-0.5
@@ -226,7 +226,7 @@ def _layer_norm(module: nn.Module) -> Linear:
 
 
 def _linear(weight: Tensor, bias: Tensor) -> Linear:
-    if not torch.backends.mkldnn.is_available():
+    if not torch._C._has_mkldnn:
         return lambda x: F.linear(x, weight, bias)
     packed = torch.ops.mkldnn._reorder_linear_weight(weight)
     run = torch.ops.mkldnn._linear_pointwise
@@ -235,7 +235,7 @@ def _linear(weight: Tensor, bias: Tensor) -> Linear:
 
 def _gelu(module: nn.Module) -> Linear:
     weight, bias = _weight(module), _weight(module, name="bias")
-    if not torch.backends.mkldnn.is_available():
+    if not torch._C._has_mkldnn:
         return lambda x: F.gelu(F.linear(x, weight, bias))
     packed = torch.ops.mkldnn._reorder_linear_weight(weight)
     run = torch.ops.mkldnn._linear_pointwise
@@ -244,7 +244,7 @@ def _gelu(module: nn.Module) -> Linear:
 
 def _residual(module: nn.Module) -> Residual:
     weight, bias = _weight(module), _weight(module, name="bias")
-    if not torch.backends.mkldnn.is_available():
+    if not torch._C._has_mkldnn:
         return lambda x, y: F.linear(x, weight, bias) + y
     packed = torch.ops.mkldnn._reorder_linear_weight(weight)
     run = torch.ops.mkldnn._linear_pointwise.binary

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from harness import Completion, Credit, Score, Unscored
 from torch import Tensor
 
+from harness import Completion, Credit, Score, Unscored
 from harness_bertscore._cache import Cache
 from harness_bertscore._credit import word_credit
 from harness_bertscore._encoder import Encoder
@@ -26,6 +26,9 @@ from harness_bertscore._tokens import Ids, Tokenizer
 
 Pair = tuple[str, str]
 """A completion's text and one reference, both stripped."""
+
+Measured = Mapping[Pair, Triple]
+"""Raw precision, recall and F1 of each pair."""
 
 CHUNK_BYTES = 24 * 2**20
 """Embeddings that are alive at once, beside the cache."""
@@ -134,16 +137,13 @@ class BertScore:
         new = [t for t in texts if t not in found and not self._tokenizer.is_empty(known[t])]
         vectors = self._encoder.encode([known[text] for text in new])
         for text, states in zip(new, vectors, strict=True):
-            found[text] = encoded(states, self._weigh(known[text], states.device))
+            found[text] = encoded(states, self._weights[torch.tensor(known[text])])
         for _, reference in chunk:
             if reference in found:
                 self._cache.put(reference, found[reference])
         return found
 
-    def _weigh(self, ids: Ids, device: torch.device) -> Tensor:
-        return self._weights[torch.tensor(ids)].to(device)
-
-    def _score(self, completion: Completion, job: Sequence[Pair], by: Mapping[Pair, Triple]) -> Score:
+    def _score(self, completion: Completion, job: Sequence[Pair], by: Measured) -> Score:
         if not job:
             return Score.missing(Unscored.NO_REFERENCE, "the sample has no reference")
         raw = best([by[pair] for pair in job])
@@ -166,7 +166,7 @@ class BertScore:
         return "all words of the completion or of the reference have an IDF weight of zero"
 
     def _credit(
-        self, completion: Completion, job: Sequence[Pair], by: Mapping[Pair, Triple]
+        self, completion: Completion, job: Sequence[Pair], by: Measured
     ) -> tuple[Credit, ...]:
         """What each word earned against the reference whose F1 is the largest."""
         pair = max(job, key=lambda p: by[p].f1)

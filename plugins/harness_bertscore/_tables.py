@@ -53,9 +53,10 @@ def default_layer(names: Iterable[str]) -> int | None:
 def layers() -> dict[str, int]:
     """The best layer of each encoder that bert-score knows (the literal `model2layers`)."""
     for node in _statements():
-        if isinstance(node, ast.Assign) and _is_named(node.targets[0], "model2layers"):
-            table = ast.literal_eval(node.value)
-            return {str(name): int(layer) for name, layer in table.items()}
+        match node:
+            case ast.Assign([ast.Name("model2layers")], table):
+                read = ast.literal_eval(table)
+                return {str(name): int(layer) for name, layer in read.items()}
     raise PluginError(f"{package()} has no table of layers; use bert-score 0.3.13")
 
 
@@ -91,20 +92,15 @@ def read_baseline(path: Path, layer: int) -> Triple:
 
 def _languages() -> dict[str, str]:
     for node in _statements():
-        call = node.value if isinstance(node, ast.Expr) else None
-        if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute):
-            if call.func.attr == "update" and _is_named(call.func.value, "lang2model"):
-                table = ast.literal_eval(call.args[0])
-                return {str(lang): str(model) for lang, model in table.items()}
+        match node:
+            case ast.Expr(ast.Call(ast.Attribute(ast.Name("lang2model"), "update"), [table])):
+                read = ast.literal_eval(table)
+                return {str(lang): str(model) for lang, model in read.items()}
     raise PluginError(f"{package()} has no table of languages; use bert-score 0.3.13")
 
 
 def _statements() -> Iterator[ast.stmt]:
     return iter(ast.parse((package() / "utils.py").read_text(encoding="utf-8")).body)
-
-
-def _is_named(node: ast.expr, name: str) -> bool:
-    return isinstance(node, ast.Name) and node.id == name
 
 
 def _short(name: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from harness import Component, HarnessError, hookimpl
@@ -46,9 +46,9 @@ class Gpt2Settings:
     """Makes tokens of prompt and answer so far less likely, by dividing their logits; 1 is off."""
     stop: tuple[str, ...] = ()
     """Texts that end an answer, beside the model's end token; they are cut off."""
-    batch_size: int = 16
+    batch_size: int = field(default=16, metadata={"result": False})
     """Largest number of samples decoded at once."""
-    batch_tokens: int = 32_768
+    batch_tokens: int = field(default=32_768, metadata={"result": False})
     """Largest number of tokens decoded at once, padding and answers included: bounds the memory."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Precision; auto is float32 on a CPU and the checkpoint's own on a GPU."""

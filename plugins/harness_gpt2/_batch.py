@@ -28,9 +28,9 @@ class Row:
 class Batch:
     """Rows that are decoded together, and the model's cache of them.
 
-    A row of `tokens` holds the start that all prompts share, padding, the rest of the prompt and
-    the answer; padding has the vocabulary's size for an id. `logits` [rows, vocabulary] are those
-    of the next token; `places` says which rows of the caller are left.
+    Prompts are padded on the left, so that all answers start at one column. `logits`
+    [rows, vocabulary] are those of the next token; `places` says which of the caller's rows are
+    left. A start that all prompts share, such as a system message, is computed once.
     """
 
     def __init__(self, model: PreTrainedModel, rows: Sequence[Row]) -> None:
@@ -46,15 +46,13 @@ class Batch:
         self._seen, self._length = 0, max(len(row.prompt) for row in rows)
         room = self._length + max(row.budget for row in rows)
         self._cache = preallocated_cache(model, room)
-        shared = self._shared(rows)
-        self._lay_out(rows, shared, room)
-        if shared:
-            self._start(shared, len(rows))
+        self._lay_out(rows, room)
+        self._share_start([row.prompt for row in rows])
         self.forward()
 
     @property
     def history(self) -> torch.Tensor:
-        """Prompts and answers so far, int64 [rows, tokens]."""
+        """Prompts and answers so far, int64 [rows, tokens]; padding has the vocabulary's size."""
         return self._tokens[:, : self._length]
 
     def forward(self) -> None:
@@ -77,41 +75,40 @@ class Batch:
         if len(left) == len(self.places):
             return
         self.places = [self.places[place] for place in left]
-        chosen = self._rows(left)
+        chosen = torch.tensor(left, device=self._model.device)
         self._tokens, self._mask = self._tokens[chosen], self._mask[chosen]
         self._positions, self.keys = self._positions[chosen], self.keys[chosen]
-        self._cache.reorder_cache(chosen)
+        self._cache.reorder_cache(cast(torch.LongTensor, chosen))
 
-    def _shared(self, rows: Sequence[Row]) -> int:
-        """How many tokens of a common start, such as a system message, are worth computing once."""
-        if "position_ids" not in self._takes:
-            return 0
-        if not all(isinstance(layer, PreallocatedLayer) for layer in self._cache.layers):
-            return 0
-        shared = _common_start([row.prompt for row in rows])
-        return shared if shared * (len(rows) - 1) >= _WORTH_SHARING else 0
-
-    def _lay_out(self, rows: Sequence[Row], shared: int, room: int) -> None:
+    def _lay_out(self, rows: Sequence[Row], room: int) -> None:
         tokens = torch.full((len(rows), room), self._model.config.get_text_config().vocab_size)
         mask = torch.ones_like(tokens)
         for i, row in enumerate(rows):
-            start = self._length - len(row.prompt) + shared
-            tokens[i, :shared] = torch.tensor(row.prompt[:shared])
-            tokens[i, start : self._length] = torch.tensor(row.prompt[shared:])
-            mask[i, shared:start] = 0
+            start = self._length - len(row.prompt)
+            tokens[i, start : self._length] = torch.tensor(row.prompt)
+            mask[i, :start] = 0
         device = self._model.device
         self._tokens, self._mask = tokens.to(device), mask.to(device)
         self._positions = (self._mask.cumsum(-1) - 1).clamp_(min=0)
         self.keys = torch.tensor([row.key for row in rows], dtype=torch.int32).to(device)
 
-    def _start(self, shared: int, rows: int) -> None:
-        one = (tensor[:1, :shared] for tensor in (self._tokens, self._mask, self._positions))
-        self._run(*one)
-        self._seen = shared
-        self._cache.reorder_cache(self._rows([0] * rows))
+    def _share_start(self, prompts: Sequence[Sequence[int]]) -> None:
+        """Fill the cache's first columns from one forward pass, where that is worth it.
 
-    def _rows(self, places: list[int]) -> torch.LongTensor:
-        return cast(torch.LongTensor, torch.tensor(places, device=self._model.device))
+        The passes after it compute all later columns, of short rows a part of the start anew.
+        """
+        shared = _common_start(prompts)
+        layers = [layer for layer in self._cache.layers if isinstance(layer, PreallocatedLayer)]
+        possible = "position_ids" in self._takes and len(layers) == len(self._cache.layers)
+        if not possible or shared * (len(prompts) - 1) < _WORTH_SHARING:
+            return
+        ids = torch.tensor([prompts[0][:shared]], device=self._model.device)
+        places = torch.arange(shared, device=self._model.device)
+        self._run(ids, torch.ones_like(ids), places[None])
+        padding = (self._mask == 0).sum(-1, keepdim=True)
+        for layer in layers:
+            layer.spread((places - padding).clamp(min=0))
+        self._seen = shared
 
     def _run(self, ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
         optional = {"position_ids": positions, "logits_to_keep": 1}

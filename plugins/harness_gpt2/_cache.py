@@ -30,11 +30,18 @@ class PreallocatedLayer(DynamicLayer):  # type: ignore[no-untyped-call]
         return self._view()
 
     def reorder_cache(self, beam_idx: torch.LongTensor) -> None:
-        """Put these rows in place of all; one may be left out, or come twice."""
+        """Put these rows in place of all."""
         if self._store is not None:
             keys, values = self._store
             self._store = (self._kept(keys, beam_idx), self._kept(values, beam_idx))
             self._view()
+
+    def spread(self, sources: torch.Tensor) -> None:
+        """Make many rows of the only one; `sources` [rows, tokens] are the columns to copy."""
+        assert self._store is not None
+        keys, values = (store[0][:, sources].transpose(0, 1) for store in self._store)
+        self._store, self._length = None, 0
+        self.update(keys, values)
 
     def _room(self, states: torch.Tensor) -> torch.Tensor:
         rows, heads, _, width = states.shape

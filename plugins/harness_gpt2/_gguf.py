@@ -6,14 +6,12 @@ import contextlib
 import hashlib
 import io
 import logging
-import os
 import shutil
 from pathlib import Path
 
 import torch
 import transformers
 from filelock import FileLock
-from platformdirs import user_cache_path
 from safetensors import SafetensorError
 from safetensors.torch import save_model
 from transformers import (
@@ -24,6 +22,7 @@ from transformers import (
 )
 
 from harness.errors import HarnessError
+from harness.models import cache_folder
 from harness_gpt2._quiet import first_line, quiet
 
 _log = logging.getLogger(__name__)
@@ -40,7 +39,7 @@ def converted(file: Path) -> Path:
             raise HarnessError(f"{file} is no GGUF file; give a GGUF file or a model's directory")
         opened.seek(0)
         digest = hashlib.file_digest(opened, "sha256").hexdigest()
-    home = _cache() / "gguf" / f"{digest[:32]}-transformers-{transformers.__version__}"
+    home = cache_folder() / "gguf" / f"{digest[:32]}-transformers-{transformers.__version__}"
     if home.is_dir():
         return home
     try:
@@ -93,8 +92,3 @@ def _no_room(file: Path, folder: Path, error: Exception) -> HarnessError:
         f"cannot keep the converted {file.name} in {folder}: {first_line(error)}; "
         "make room, or set SAMESCORE_CACHE to another directory"
     )
-
-
-def _cache() -> Path:
-    chosen = os.environ.get("SAMESCORE_CACHE")
-    return Path(chosen).expanduser().absolute() if chosen else user_cache_path("samescore")

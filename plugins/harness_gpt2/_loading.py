@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -80,6 +81,8 @@ def load(name: str, *, dtype: str = "auto", device: str = "auto") -> Loaded:
     if missing:
         some = ", ".join(missing[:3])
         raise HarnessError(f"the model {name} is no whole causal LM: it lacks the weights {some}")
+    if "past_key_values" not in inspect.signature(model.forward).parameters:
+        raise HarnessError(f"the model {name} ({model.config.model_type}) has no key-value cache")
     return Loaded(model, tokenizer)
 
 

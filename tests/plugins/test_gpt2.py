@@ -16,8 +16,10 @@ from transformers import (
     AutoModelForCausalLM,
     GPT2Config,
     GPT2LMHeadModel,
-    LlamaConfig,
-    LlamaForCausalLM,
+    MambaConfig,
+    MambaForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
     PreTrainedTokenizerFast,
 )
 
@@ -63,7 +65,7 @@ def save(kind: str, folder: Path, **special: str) -> Path:
     """A random model with a tokenizer; one token in twelve ends an answer."""
     words = tokenizer(**special)
     torch.manual_seed(1)
-    model: GPT2LMHeadModel | LlamaForCausalLM
+    model: GPT2LMHeadModel | MistralForCausalLM
     if kind == "gpt2":
         model = GPT2LMHeadModel(
             GPT2Config(
@@ -76,8 +78,9 @@ def save(kind: str, folder: Path, **special: str) -> Path:
             )
         )
     else:
-        model = LlamaForCausalLM(
-            LlamaConfig(
+        model = MistralForCausalLM(
+            MistralConfig(
+                sliding_window=8 if kind == "window" else None,
                 hidden_size=32,
                 intermediate_size=48,
                 num_hidden_layers=2,
@@ -104,11 +107,19 @@ def gpt2(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save("llama", tmp_path_factory.mktemp("llama"), eos_token="<|end|>", pad_token="<|pad|>")
+def mistral(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Rotary positions, and key heads that are shared, as in Llama."""
+    return save(
+        "mistral", tmp_path_factory.mktemp("mistral"), eos_token="<|end|>", pad_token="<|p|>"
+    )
 
 
-@pytest.fixture(params=["gpt2", "llama"])
+@pytest.fixture(scope="module")
+def window(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save("window", tmp_path_factory.mktemp("window"), eos_token="<|end|>")
+
+
+@pytest.fixture(params=["gpt2", "mistral", "window"])
 def model(request: pytest.FixtureRequest) -> Path:
     return cast(Path, request.getfixturevalue(request.param))
 
@@ -305,7 +316,7 @@ def test_a_wrong_setting_is_named(gpt2: Path, wrong: dict[str, object], says: st
         ("{tmp}", "no config.json"),
         ("{tmp}/text.gguf", "no GGUF"),
         ("{tmp}/cut.gguf", "cannot be read"),
-        ("nobody/nothing", "fetch nobody/nothing; or see `harness models list`"),
+        ("nobody/nothing", "fetch hf:nobody/nothing; or see `harness models list`"),
         ("smolm2", "did you mean smollm2"),
     ],
 )
@@ -330,6 +341,15 @@ def test_weights_that_are_missing_are_not_made_up(gpt2: Path, tmp_path: Path) ->
 
     with pytest.raises(HarnessError, match=r"h\.1\.mlp\.c_fc\.weight"):
         generator(folder)
+
+
+def test_a_model_that_keeps_its_state_otherwise_is_refused(tmp_path: Path) -> None:
+    config = MambaConfig(vocab_size=320, hidden_size=16, num_hidden_layers=1)
+    MambaForCausalLM(config).save_pretrained(tmp_path)
+    tokenizer(eos_token="<|end|>").save_pretrained(tmp_path)
+
+    with pytest.raises(HarnessError, match=r"mamba.*cache"):
+        generator(tmp_path)
 
 
 def test_identity_is_that_of_the_content(gpt2: Path, tmp_path: Path) -> None:

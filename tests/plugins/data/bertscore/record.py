@@ -1,4 +1,4 @@
-"""Record bert-score 0.3.13's own numbers on tiny random encoders, as they were on transformers 4.57.
+"""Record bert-score 0.3.13's own numbers on tiny random encoders, on transformers 4.57.
 
 On transformers 5, bert-score crashes on empty text and silently changes RoBERTa's scores, so it is
 no oracle there. Run once, in an environment of its own:
@@ -15,7 +15,9 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import sentencepiece
 import tokenizers
@@ -76,7 +78,7 @@ def byte_pairs(folder: Path, specials: list[str]) -> tokenizers.ByteLevelBPEToke
     return trained
 
 
-def pieces(path: Path, **ids: int | str) -> None:
+def pieces(path: Path, **ids: Any) -> None:
     """Train a SentencePiece model that levels white space; the usual rules add 240 kB."""
     with tempfile.TemporaryDirectory() as scratch:
         rules = Path(scratch) / "rules.tsv"
@@ -99,25 +101,25 @@ def pieces(path: Path, **ids: int | str) -> None:
 
 BERT_SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 ROBERTA_SPECIALS = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
-T = transformers
+T: Any = transformers
 T.logging.set_verbosity_error()
-SMALL = {"hidden_size": 32, "num_hidden_layers": LAYERS, "num_attention_heads": 2,
+SMALL: dict[str, Any] = {"hidden_size": 32, "num_hidden_layers": LAYERS, "num_attention_heads": 2,
          "intermediate_size": 48, "max_position_embeddings": LIMIT}  # fmt: skip
 
 
-def bert(folder: Path) -> object:
+def bert(folder: Path) -> Any:
     wordpiece(folder, BERT_SPECIALS)
     T.BertTokenizer(str(folder / "vocab.txt"), model_max_length=LIMIT).save_pretrained(folder)
     return T.BertModel(T.BertConfig(vocab_size=320, **SMALL))
 
 
-def electra(folder: Path) -> object:
+def electra(folder: Path) -> Any:
     wordpiece(folder, BERT_SPECIALS)
     T.ElectraTokenizer(str(folder / "vocab.txt"), model_max_length=LIMIT).save_pretrained(folder)
     return T.ElectraModel(T.ElectraConfig(vocab_size=320, embedding_size=16, **SMALL))
 
 
-def distilbert(folder: Path) -> object:
+def distilbert(folder: Path) -> Any:
     wordpiece(folder, BERT_SPECIALS)
     T.DistilBertTokenizer(str(folder / "vocab.txt"), model_max_length=LIMIT).save_pretrained(folder)
     return T.DistilBertModel(
@@ -126,14 +128,14 @@ def distilbert(folder: Path) -> object:
     )  # fmt: skip
 
 
-def mpnet(folder: Path) -> object:
+def mpnet(folder: Path) -> Any:
     wordpiece(folder, ["<s>", "<pad>", "</s>", "[UNK]", "<mask>"])
     T.MPNetTokenizer(str(folder / "vocab.txt"), model_max_length=LIMIT).save_pretrained(folder)
     config = {**SMALL, "max_position_embeddings": LIMIT + 2}
     return T.MPNetModel(T.MPNetConfig(vocab_size=320, **config))
 
 
-def roberta(folder: Path) -> object:
+def roberta(folder: Path) -> Any:
     byte_pairs(folder, ROBERTA_SPECIALS)
     T.RobertaTokenizer(
         str(folder / "vocab.json"), str(folder / "merges.txt"), model_max_length=LIMIT
@@ -142,7 +144,7 @@ def roberta(folder: Path) -> object:
     return T.RobertaModel(T.RobertaConfig(vocab_size=340, type_vocab_size=1, **config))
 
 
-def xlm_roberta(folder: Path) -> object:
+def xlm_roberta(folder: Path) -> Any:
     pieces(folder / "sentencepiece.bpe.model", unk_id=0, bos_id=1, eos_id=2)
     tokenizer = T.XLMRobertaTokenizer(
         str(folder / "sentencepiece.bpe.model"), model_max_length=LIMIT
@@ -154,7 +156,7 @@ def xlm_roberta(folder: Path) -> object:
     )
 
 
-def gpt2(folder: Path) -> object:
+def gpt2(folder: Path) -> Any:
     byte_pairs(folder, ["<|endoftext|>"])
     T.GPT2Tokenizer(
         str(folder / "vocab.json"), str(folder / "merges.txt"), model_max_length=LIMIT
@@ -164,7 +166,7 @@ def gpt2(folder: Path) -> object:
     )
 
 
-def bart(folder: Path) -> object:
+def bart(folder: Path) -> Any:
     byte_pairs(folder, ROBERTA_SPECIALS)
     T.BartTokenizer(
         str(folder / "vocab.json"), str(folder / "merges.txt"), model_max_length=LIMIT
@@ -176,7 +178,7 @@ def bart(folder: Path) -> object:
     )  # fmt: skip
 
 
-def deberta_v1(folder: Path) -> object:
+def deberta_v1(folder: Path) -> Any:
     byte_pairs(folder, BERT_SPECIALS)
     T.DebertaTokenizer(
         str(folder / "vocab.json"), str(folder / "merges.txt"), model_max_length=LIMIT
@@ -188,7 +190,7 @@ def deberta_v1(folder: Path) -> object:
     )  # fmt: skip
 
 
-def _deberta_v2(folder: Path, **more: object) -> object:
+def _deberta_v2(folder: Path, **more: Any) -> Any:
     pieces(folder / "spm.model", pad_id=0, bos_id=1, eos_id=2, unk_id=3,
            pad_piece="[PAD]", bos_piece="[CLS]", eos_piece="[SEP]", unk_piece="[UNK]",
            user_defined_symbols="[MASK]")  # fmt: skip
@@ -201,16 +203,16 @@ def _deberta_v2(folder: Path, **more: object) -> object:
     )  # fmt: skip
 
 
-def deberta_v2(folder: Path) -> object:
+def deberta_v2(folder: Path) -> Any:
     return _deberta_v2(folder, conv_kernel_size=3, conv_act="gelu", norm_rel_ebd="layer_norm",
                        position_buckets=16, share_att_key=False)  # fmt: skip
 
 
-def deberta_v3(folder: Path) -> object:
+def deberta_v3(folder: Path) -> Any:
     return _deberta_v2(folder, norm_rel_ebd="layer_norm", position_buckets=16, share_att_key=True)
 
 
-def albert(folder: Path) -> object:
+def albert(folder: Path) -> Any:
     pieces(folder / "spiece.model", pad_id=0, unk_id=1, bos_id=2, eos_id=3,
            pad_piece="<pad>", unk_piece="<unk>", bos_piece="[CLS]", eos_piece="[SEP]",
            user_defined_symbols="[MASK]")  # fmt: skip
@@ -219,7 +221,7 @@ def albert(folder: Path) -> object:
     return T.AlbertModel(T.AlbertConfig(vocab_size=len(tokenizer), embedding_size=16, **SMALL))
 
 
-def t5(folder: Path) -> object:
+def t5(folder: Path) -> Any:
     pieces(folder / "spiece.model", pad_id=0, eos_id=1, unk_id=2, bos_id=-1)
     tokenizer = T.T5Tokenizer(
         str(folder / "spiece.model"), extra_ids=0, model_max_length=LIMIT, legacy=True
@@ -231,7 +233,7 @@ def t5(folder: Path) -> object:
     )  # fmt: skip
 
 
-def xlnet(folder: Path) -> object:
+def xlnet(folder: Path) -> Any:
     pieces(folder / "spiece.model", unk_id=0, bos_id=1, eos_id=2, pad_id=5,
            control_symbols="<cls>,<sep>", user_defined_symbols="<mask>,<eop>,<eod>")  # fmt: skip
     tokenizer = T.XLNetTokenizer(str(folder / "spiece.model"), model_max_length=LIMIT)
@@ -241,7 +243,7 @@ def xlnet(folder: Path) -> object:
     )
 
 
-def modernbert(folder: Path) -> object:
+def modernbert(folder: Path) -> Any:
     trained = byte_pairs(folder, BERT_SPECIALS)
     inner = trained._tokenizer
     inner.post_processor = tokenizers.processors.TemplateProcessing(
@@ -264,8 +266,8 @@ FAMILIES = [bert, roberta, xlm_roberta, electra, distilbert, mpnet, albert, debe
             deberta_v3, t5, bart, xlnet, gpt2, modernbert]  # fmt: skip
 
 
-def save(model: torch.nn.Module, folder: Path) -> None:
-    """Weights with a wide spread, so that tokens differ; stored in half precision, exact in both."""
+def save(model: Any, folder: Path) -> None:
+    """Weights with a wide spread, so that tokens differ; in half precision, exact in both."""
     torch.manual_seed(len(folder.name))
     weights = {}
     for name, value in model.state_dict().items():
@@ -281,32 +283,40 @@ def save(model: torch.nn.Module, folder: Path) -> None:
     model.config.save_pretrained(folder)
 
 
-class AllLayers(BERTScorer):
+class AtLayer(BERTScorer):  # type: ignore[misc]
+    """bert-score at the cut layer."""
+
+    def __init__(self, folder: Path, **options: Any) -> None:
+        super().__init__(model_type=str(folder), num_layers=CUT, **options)
+
+
+class AllLayers(BERTScorer):  # type: ignore[misc]
     """GPT-2, which bert-score can only score with all layers kept, at the cut layer."""
 
-    def __init__(self, folder: Path, **options: object) -> None:
+    def __init__(self, folder: Path, **options: Any) -> None:
         super().__init__(model_type=str(folder), num_layers=CUT, all_layers=True, **options)
         self._tokenizer.pad_token = self._tokenizer.eos_token
 
-    def score(self, candidates: list[str], references: list[object]) -> list[torch.Tensor]:
+    def score(self, candidates: list[str], references: list[Any]) -> list[torch.Tensor]:
         """One candidate; with all layers kept, bert-score takes its maximum over the wrong axis."""
         texts = [references[0]] if isinstance(references[0], str) else references[0]
         found = [torch.stack(super(AllLayers, self).score(candidates, [r])) for r in texts]
         return list(torch.stack(found)[:, :, CUT].max(dim=0)[0])
 
 
-def scores(scorer: BERTScorer, pairs: list[tuple[str, object]]) -> list[list[float]]:
+def scores(scorer: BERTScorer, pairs: Sequence[tuple[str, Any]]) -> list[list[float]]:
     return [[float(part[0]) for part in scorer.score([c], [r])] for c, r in pairs]
 
 
 def record(name: str, folder: Path, scratch: Path) -> dict[str, object]:
     # bert-score knows T5 by its name, and a path must not look like another model's.
     path = shutil.copytree(folder, scratch / f"tiny-{name}")
-    options = {"lang": "en", "device": "cpu", "nthreads": 0}
-    if name == "gpt2":
-        build = lambda **more: AllLayers(path, **options, **more)
-    else:
-        build = lambda **more: BERTScorer(str(path), num_layers=CUT, **options, **more)
+    options: dict[str, Any] = {"lang": "en", "device": "cpu", "nthreads": 0}
+    kind = AllLayers if name == "gpt2" else AtLayer
+
+    def build(**more: Any) -> BERTScorer:
+        return kind(path, **options, **more)
+
     tsv = scratch / "baseline.tsv"
     row = ",".join(map(str, BASELINE))
     tsv.write_text("LAYER,P,R,F\n" + "".join(f"{i},{row}\n" for i in range(LAYERS + 1)))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import signal
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -48,8 +50,8 @@ class Database:
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[Connection]:
-        """A transaction, committed at the end."""
-        with self._telling("write to"), self._engine.begin() as connection:
+        """A transaction, committed at the end; Ctrl-C waits until then."""
+        with _uninterrupted(), self._telling("write to"), self._engine.begin() as connection:
             if connection.dialect.name == "sqlite":
                 connection.exec_driver_sql("BEGIN IMMEDIATE")  # sqlite3 begins late, or not at all
             yield connection
@@ -84,6 +86,23 @@ class Database:
             raise StoreError(
                 f"cannot {doing} the store {self.shown}: {line}; choose another with --store"
             ) from error
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Hold an interrupt back: one within a transaction would leave the database locked."""
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or before is None:
+        yield
+        return
+    held: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, _: held.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if held:
+            signal.raise_signal(signal.SIGINT)
 
 
 def store_url(url: str | Path | None) -> str:

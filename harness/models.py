@@ -62,7 +62,8 @@ def find(name: str) -> Model:
     hint = f"did you mean {close[0]}? " if close else ""
     known = ", ".join(sorted(models)) or "none"
     raise HarnessError(
-        f"unknown model {name!r}: {hint}packaged models: {known}; a hub model is named org/name or hf:name"
+        f"unknown model {name!r}: {hint}packaged models: {known}; "
+        "a hub model is named org/name or hf:name"
     )
 
 

@@ -83,7 +83,7 @@ class Progress:
     def _status(self, run: Run, now: float) -> str:
         done = self._done / max(len(run.scorers), 1)
         rate = done / max(now - self._started, 1e-9)
-        left = _clock((run.total - done) / rate) if rate else "?"
+        left = f"  {_clock((run.total - done) / rate)} left" if done >= 1 else ""
         means = "  ".join(
             f"{label} {total / self._counts[label]:.4f}"
             for label, total in self._sums.items()
@@ -91,7 +91,7 @@ class Progress:
         )
         unscored = f"  {self._unscored} unscored" if self._unscored else ""
         cost = f"  ${self._cost:.2f}" if self._cost else ""
-        head = f"{run.generator}  {done:.0f}/{run.total}  {rate:.1f}/s  {left} left"
+        head = f"{run.generator}  {done:.0f}/{run.total}  {rate:.1f}/s{left}"
         return f"{head}  {means}{unscored}{cost}"
 
     def _line(self, text: str, *, rewrite: bool = False) -> None:

@@ -121,7 +121,9 @@ class _Reporter:
         from harness.report import results_table
 
         terminalreporter.section("samescore")
-        terminalreporter.write_line(results_table(self._of_all("runs")))
+        runs = self._of_all("runs")
+        if runs:
+            terminalreporter.write_line(results_table(runs))
         for result in self._results:
             for line in result["rows"] if isinstance(result["rows"], list) else ():
                 terminalreporter.write_line(f"lowest rows of {result['benchmark']}: {line}")
@@ -137,7 +139,8 @@ class _Reporter:
         from harness.loader import Plugin, default_plugins
         from harness.report import JsonReport
 
-        _bridge(self._config)
+        with contextlib.suppress(HarnessError):  # each benchmark has said so
+            _bridge(self._config)
         plugins, file = default_plugins(), self._config.getoption("samescore_report_json")
         asked = Plugin("report-json")
         writer = JsonReport(file) if file else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from harness.evaluation import Evaluation
@@ -30,24 +30,32 @@ def evaluation_table(evaluations: Iterable[Evaluation]) -> str:
     return results_table([e.as_dict() for e in evaluations])
 
 
-def results_table(results: Iterable[dict[str, object]]) -> str:
+def results_table(results: Sequence[Mapping[str, object]]) -> str:
     """The same of `Evaluation.as_dict()` values, wide enough for the text or the terminal."""
     from rich.console import Console
     from rich.table import Table
 
+    several = len({_benchmark(result) for result in results}) > 1
     table = Table(box=None, pad_edge=False)
-    table.add_column("generator", overflow="fold")
-    table.add_column("scorer", overflow="fold")
+    for heading in (["benchmark"] if several else []) + ["generator", "scorer"]:
+        table.add_column(heading, overflow="fold")
     for heading in ("mean", "95 % interval", "n", "unscored"):
         table.add_column(heading, justify="right", no_wrap=True)
     for result in results:
         scorers = result["scorers"]
-        for label, s in scorers.items() if isinstance(scorers, dict) else ():
+        for label, s in scorers.items() if isinstance(scorers, Mapping) else ():
             interval = f"{s['low']:.4f} … {s['high']:.4f}" if s["low"] is not None else "–"
+            head = [_benchmark(result)] if several else []
             counts = str(s["n"]), str(s["unscored"])
-            table.add_row(str(result["generator"]), label, f"{s['mean']:.4f}", interval, *counts)
+            names = *head, str(result["generator"]), label
+            table.add_row(*names, f"{s['mean']:.4f}", interval, *counts)
     width = max(80, min(shutil.get_terminal_size().columns, 120))
     console = Console(width=width, color_system=None)
     with console.capture() as capture:
         console.print(table)
     return "\n".join(line.rstrip() for line in capture.get().splitlines())
+
+
+def _benchmark(result: Mapping[str, object]) -> str:
+    """The function that a run is named after, without its file and its parameters."""
+    return str(result["name"]).partition("[")[0].rpartition("::")[2]

@@ -8,7 +8,7 @@ import re
 _SIGNATURE = re.compile(
     r"[\w.]+\s?\(.*?\)(?:\s*->\s*[\w\[\], .|]+?)?(?:$|:$|\s--\s|\.\s\s?(?=[A-Z]))"
 )
-_SENTENCE = re.compile(r"(?<!\be\.g)(?<!\bi\.e)(?<!\betc)(?<!\bvs)(?<!\bcf)[.!?](?=[\s\"')]|$)")
+_SENTENCE = re.compile(r"(?<!\be\.g)(?<!\bi\.e)(?<!\betc)(?<!\bvs)(?<!\bcf)[.!?][\"')]*(?=\s|$)")
 _WORD = re.compile(r"[A-Za-z][a-z]+")
 _CODE = re.compile(r">>>|::|==|\s=\s|\w\[|\{|\}|\\|__\w+__|\bdef ")
 _EMPTY = re.compile(r"(deprecated|alias|see|same as|identical to|internal|todo|xxx)\b", re.I)

@@ -27,6 +27,13 @@ class NearestSettings:
 
     model: str = "minilm"
     """Sentence encoder: a directory, or a name from `harness models list`."""
+    known: int = 0
+    """How many of the training questions it knows; 0: all of them."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be meant; the harness adds whose setting it is."""
+        if self.known < 0:
+            raise ValueError(f"known is {self.known}; it must be 0 or more")
 
 
 def build(settings: NearestSettings) -> NearestQuestion:
@@ -35,7 +42,8 @@ def build(settings: NearestSettings) -> NearestQuestion:
     Raises:
         HarnessError: if the encoder has not been fetched, or cannot be loaded.
     """
-    return NearestQuestion(Encoder(Path(resolve(settings.model))), questions("train"))
+    known = questions("train")[: settings.known or None]
+    return NearestQuestion(Encoder(Path(resolve(settings.model))), known)
 
 
 class NearestQuestion:

@@ -62,7 +62,9 @@ def _overrides() -> list[str]:
         "python_functions": "bench_*",
         "testpaths": "benchmarks",
     }
-    return [part for key, value in settings.items() for part in ("-o", f"{key}={value}")]
+    overrides = [part for key, value in settings.items() for part in ("-o", f"{key}={value}")]
+    # Suites are folders that may hold files of the same name; by default pytest mixes them up.
+    return ["--import-mode=importlib", *overrides]
 
 
 def _own(options: argparse.Namespace) -> list[str]:

@@ -27,7 +27,7 @@ from harness_bertscore._encoder import (
     open_source,
 )
 from harness_bertscore._idf import frozen, uniform
-from harness_bertscore._scorer import BertScore, Rules
+from harness_bertscore._scorer import BertScore, Named, Rules
 from harness_bertscore._tables import (
     Triple,
     default_layer,
@@ -37,20 +37,11 @@ from harness_bertscore._tables import (
 )
 from harness_bertscore._tokens import Tokenizer
 
-
-class NamedBertScore(BertScore):
-    """A BertScore that can say what it was built of."""
-
-    _identity: Mapping[str, str]
-    signature: str
-    """What to publish beside a number, as sacrebleu's signature and bert-score's hash."""
-
-    def identity(self) -> Mapping[str, str]:
-        """Digests of weights, tokenizer and IDF, resolved choices, versions of libraries."""
-        return self._identity
+CHUNK_BYTES = 24 * 2**20
+"""States that are alive at once, beside the cache."""
 
 
-def build_scorer(settings: BertScoreSettings) -> NamedBertScore:
+def build_scorer(settings: BertScoreSettings) -> BertScore:
     """Load what the settings name; raises HarnessError that says what cannot be had."""
     chosen = settings.model or default_model(settings.lang)
     hint = "" if settings.model else f", bert-score's choice for lang={settings.lang}"
@@ -63,17 +54,17 @@ def build_scorer(settings: BertScoreSettings) -> NamedBertScore:
     _check_credit(settings, tokenizer)
     weights, idf = _weights(settings, source, tokenizer)
     baseline = _baseline(settings, source, layer)
-    scorer = NamedBertScore(
-        make_encoder(source, model, tokenizer.backend.pad_token_id or 0, settings.batch_tokens),
+    identity = _identity(source, layer, tokenizer.limit, baseline, idf)
+    padding = tokenizer.backend.pad_token_id or 0
+    return BertScore(
+        make_encoder(source, model, padding, settings.batch_tokens),
         tokenizer,
         weights,
-        int(source.config.hidden_size),
         Rules(baseline, settings.clip, settings.credit),
         Cache(settings.cache_mb * 2**20),
+        max(1, CHUNK_BYTES // (4 * int(source.config.hidden_size))),
+        Named(identity, _signature(chosen, settings, identity)),
     )
-    scorer._identity = _identity(source, layer, tokenizer.limit, baseline, idf)
-    scorer.signature = _signature(chosen, settings, scorer._identity)
-    return scorer
 
 
 def _layer(settings: BertScoreSettings, source: Source) -> int:

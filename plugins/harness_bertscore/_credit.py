@@ -33,6 +33,8 @@ def token_credit(candidate: Encoded, reference: Encoded, baseline: float) -> Ten
     held = torch.zeros_like(own).index_add_(0, where, reference.weights)
     precision, recall = own.sum().item(), given.sum().item()
     f1 = triple(precision, recall).f1
+    if not (precision and recall and f1):
+        return torch.zeros_like(own)
     a, b = recall / (precision + recall), precision / (precision + recall)
     earned = f1 * (a * own / precision + b * given / recall)
     share = a * candidate.weights + b * held
@@ -40,19 +42,13 @@ def token_credit(candidate: Encoded, reference: Encoded, baseline: float) -> Ten
 
 
 def word_credit(
-    text: str,
-    lead: int,
-    spans: Sequence[Span],
-    candidate: Encoded,
-    reference: Encoded,
-    baseline: float,
+    text: str, lead: int, spans: Sequence[Span], values: Sequence[float]
 ) -> tuple[Credit, ...]:
-    """Credit by word, at `lead` characters further right than in `text`.
+    """Credit by word from that of each token, `lead` characters further right than in `text`.
 
     The values add up to F1 (rescaled) less what the special tokens earned, which stand for no
     characters: the recall of words whose best match was one of them.
     """
-    values: list[float] = token_credit(candidate, reference, baseline).tolist()
     return tuple(
         Credit(lead + start, lead + end, sum(values[i] for i in tokens))
         for start, end, tokens in _words(text, spans)

@@ -44,6 +44,8 @@ PACKED_TOKENS, CPU_TOKENS, GPU_TOKENS = 1024, 4096, 32768
 class Encoder(Protocol):
     """Turns token ids into states."""
 
+    device: torch.device
+
     def encode(self, texts: Sequence[Ids]) -> list[Tensor]:
         """Unit vectors [L, H] of each text's tokens, in order, in float32."""
 
@@ -67,7 +69,7 @@ class ModuleEncoder:
         self._model = model
         self._padding = padding
         self._batch_tokens = batch_tokens
-        self._device = next(model.parameters()).device
+        self.device = next(model.parameters()).device
 
     @torch.inference_mode()
     def encode(self, texts: Sequence[Ids]) -> list[Tensor]:
@@ -84,7 +86,7 @@ class ModuleEncoder:
             start = 0
             for end in range(1, len(batch) + 1):
                 last = end == len(batch)
-                if last or (self._device.type == "cpu" and _differ(lengths, batch, end)):
+                if last or (self.device.type == "cpu" and _differ(lengths, batch, end)):
                     yield batch[start:end]
                     start = end
 
@@ -95,7 +97,7 @@ class ModuleEncoder:
         for row, text in enumerate(texts):
             ids[row, : len(text)] = torch.tensor(text)
             mask[row, : len(text)] = 1
-        output = self._model(ids.to(self._device), attention_mask=mask.to(self._device))
+        output = self._model(ids.to(self.device), attention_mask=mask.to(self.device))
         states = output[0]
         assert isinstance(states, Tensor)
         return states

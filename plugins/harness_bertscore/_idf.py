@@ -19,7 +19,7 @@ from harness_bertscore._tokens import Ids, Tokenizer
 
 def uniform(size: int, special: Iterable[int | None]) -> Tensor:
     """Weights [size] of 1, and 0 for the classifying and the separating token."""
-    weights = torch.ones(size)
+    weights = torch.ones(size, dtype=torch.float32)
     weights[[index for index in special if index is not None]] = 0.0
     return weights
 
@@ -27,7 +27,7 @@ def uniform(size: int, special: Iterable[int | None]) -> Tensor:
 def inverse_frequencies(size: int, documents: Sequence[Ids]) -> Tensor:
     """Weights [size]: log((n + 1) / (df + 1)) over n documents; as bert-score's `get_idf_dict`."""
     seen = Counter(token for ids in documents for token in set(ids))
-    weights = torch.full((size,), log(len(documents) + 1))
+    weights = torch.full((size,), log(len(documents) + 1), dtype=torch.float32)
     for token, count in seen.items():
         weights[token] = log((len(documents) + 1) / (count + 1))
     return weights

@@ -76,6 +76,7 @@ class PackedEncoder:
     def __init__(
         self, model: nn.Module, heads: int, padding: int | None, batch_tokens: int
     ) -> None:
+        self.device = torch.device("cpu")
         embeddings = model.get_submodule("embeddings")
         self._words = _weight(embeddings, "word_embeddings")
         types = _weight(embeddings, "token_type_embeddings")
@@ -225,8 +226,15 @@ def _layer_norm(module: nn.Module) -> Linear:
     return lambda x: F.layer_norm(x, shape, weight, bias, eps)
 
 
+def _has_fused(dtype: torch.dtype) -> bool:
+    """Whether this build of torch, on this processor, has oneDNN's fused products of a type."""
+    if dtype == torch.bfloat16:
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return bool(torch._C._has_mkldnn)
+
+
 def _linear(weight: Tensor, bias: Tensor) -> Linear:
-    if not torch._C._has_mkldnn:
+    if not _has_fused(weight.dtype):
         return lambda x: F.linear(x, weight, bias)
     packed = torch.ops.mkldnn._reorder_linear_weight(weight)
     run = torch.ops.mkldnn._linear_pointwise
@@ -235,7 +243,7 @@ def _linear(weight: Tensor, bias: Tensor) -> Linear:
 
 def _gelu(module: nn.Module) -> Linear:
     weight, bias = _weight(module), _weight(module, name="bias")
-    if not torch._C._has_mkldnn:
+    if not _has_fused(weight.dtype):
         return lambda x: F.gelu(F.linear(x, weight, bias))
     packed = torch.ops.mkldnn._reorder_linear_weight(weight)
     run = torch.ops.mkldnn._linear_pointwise
@@ -244,7 +252,7 @@ def _gelu(module: nn.Module) -> Linear:
 
 def _residual(module: nn.Module) -> Residual:
     weight, bias = _weight(module), _weight(module, name="bias")
-    if not torch._C._has_mkldnn:
+    if not _has_fused(weight.dtype):
         return lambda x, y: F.linear(x, weight, bias) + y
     packed = torch.ops.mkldnn._reorder_linear_weight(weight)
     run = torch.ops.mkldnn._linear_pointwise.binary

@@ -63,11 +63,10 @@ def layers() -> dict[str, int]:
 def packaged_baseline(lang: str, names: Iterable[str], layer: int) -> Triple:
     """bert-score's own baseline for an encoder; raises HarnessError that names the choices."""
     folder = package() / "rescale_baseline" / lang.lower()
+    known = {path.stem.lower(): path for path in sorted(folder.rglob("*.tsv"))}
     for name in names:
-        path = folder / f"{name}.tsv"
-        if name and path.is_file():
-            return read_baseline(path, layer)
-    known = sorted(str(p.relative_to(folder))[:-4] for p in folder.rglob("*.tsv"))
+        if _short(name) in known:
+            return read_baseline(known[_short(name)], layer)
     raise HarnessError(
         f"bertscore: bert-score packages no baseline for this encoder and lang={lang}; it has "
         f"{', '.join(known) or 'none for this language'}. Give baseline=FILE.tsv or a number"
@@ -104,4 +103,5 @@ def _statements() -> Iterator[ast.stmt]:
 
 
 def _short(name: str) -> str:
+    """`deberta-large` of microsoft/deberta-large and of /models/deberta-large alike."""
     return name.rstrip("/").rpartition("/")[2].lower()

@@ -11,16 +11,16 @@ from benchmarks.stdlib_docs.docstrings import first_sentence
         ("Test whether a path is absolute", "Test whether a path is absolute"),
         ("Join two\n    or more paths.  Then more.", "Join two or more paths."),
         (
-            "max(iterable, *[, key=func]) -> value\nmax(arg1, arg2) -> value\n\nReturn the biggest one.",
-            "Return the biggest one.",
+            "max(iterable, *[, key=func]) -> value\nmax(a, b) -> value\n\nReturn the biggest item.",
+            "Return the biggest item.",
         ),
         ("L.append(object) -> None -- Append object to end", "Append object to end"),
         ("D.clear() -> None.  Remove all items from D.", "Remove all items from D."),
         (
-            "Formats a thing, e.g. a date, i.e. a day. Second.",
-            "Formats a thing, e.g. a date, i.e. a day.",
+            "Formats dates, e.g. birthdays, i.e. days. Second sentence.",
+            "Formats dates, e.g. birthdays, i.e. days.",
         ),
-        ('Call it "as is." It stays.', 'Call it "as is.'),
+        ('Call it "as is." It stays.', 'Call it "as is."'),
     ],
 )
 def test_the_first_sentence_is_what_follows_the_signatures(docstring: str, sentence: str) -> None:

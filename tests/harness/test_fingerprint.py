@@ -84,8 +84,13 @@ def test_the_digest_of_code_is_that_of_the_whole_package(
     assert code_digest("no_such_module") == ""
 
 
-def test_differences_name_the_keys_within() -> None:
-    old = {"a": {"b": 1, "c": [1]}, "d": 1}
-    new = {"a": {"b": 2, "c": [1]}, "e": 1}
-    assert differences(old, new) == ["a.b: 1 → 2", "d: 1 → None", "e: None → 1"]
+def test_differences_name_the_keys_within_and_show_values_in_brief() -> None:
+    old = {"a": {"b": 1, "c": [1], "fingerprint": "x"}, "d": 1, "f": "short"}
+    new = {"a": {"b": 2, "c": [1], "fingerprint": "y"}, "e": {"reference": "match"}, "f": "l" * 40}
+    assert differences(old, new) == [
+        "a.b: 1 → 2",
+        "d: 1 → nothing",
+        "e: nothing → match",
+        f"f: short → {'l' * 12}…",
+    ]
     assert differences(old, old) == []

@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 
 from harness import Completion, Credit, Sample, Score, StoreError, Unscored, Usage, evaluate
+from harness.database import Database
 from harness.errors import HarnessError
-from harness.schema import SCHEMA_VERSION
+from harness.schema import SCHEMA_VERSION, meta
 from harness.store import Store
 
 SAMPLES = [Sample(f"s{i}", f"prompt {i}", metadata={"completion": f"p{i}"}) for i in range(5)]
@@ -126,7 +127,20 @@ def cut_short(tmp_path: Path) -> str:
         (lambda _: "postgresql+nodriver://host/db", "is no store: give a file"),
         (lambda _: "https://example.org/store", "'https' cannot be used as a store"),
     ],
-    ids=str,
+    ids=[
+        "folder",
+        "text",
+        "schema",
+        "cut",
+        "question",
+        "file",
+        "mysql",
+        "scheme",
+        "driver",
+        "port",
+        "postgres",
+        "https",
+    ],
 )
 def test_a_store_that_cannot_be_used_is_one_clear_line(
     place: Callable[[Path], str], told: str, tmp_path: Path
@@ -288,6 +302,26 @@ def test_many_threads_make_one_store_at_the_same_time(tmp_path: Path) -> None:
                     return len(store.runs())
 
             assert list(threads.map(make, range(4))) == [0] * 4
+
+
+def test_ctrl_c_within_a_transaction_waits_for_its_end(tmp_path: Path) -> None:
+    """Otherwise it would leave the database locked, and what is paid for could not be kept."""
+    Store(tmp_path / "s.db").close()
+    database, other = Database(tmp_path / "s.db"), Database(tmp_path / "s.db")
+    handler = signal.getsignal(signal.SIGINT)
+
+    def write() -> None:
+        with database.writing() as connection:
+            connection.execute(meta.insert().values(key="before", value="1"))
+            signal.raise_signal(signal.SIGINT)
+            connection.execute(meta.insert().values(key="after", value="1"))
+
+    with pytest.raises(KeyboardInterrupt):
+        write()
+    assert signal.getsignal(signal.SIGINT) is handler
+    with other.writing() as connection:
+        keys = connection.execute(meta.select()).all()
+    assert {row.key for row in keys} == {"schema", "before", "after"}
 
 
 def test_a_store_can_be_given_open_and_stays_open(tmp_path: Path) -> None:

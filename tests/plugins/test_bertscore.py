@@ -196,6 +196,16 @@ def test_bfloat16_stays_near_float32(minilm: str) -> None:
     assert [f1 for *_, f1 in near] == pytest.approx([f1 for *_, f1 in exact], abs=5e-3)
 
 
+@pytest.mark.parametrize("architecture", ["bert", "mpnet"])
+def test_a_trainers_autocast_changes_nothing(architecture: str) -> None:
+    import torch
+
+    expected = tiny(architecture, cache_mb=0).score(completions(PAIRS))
+
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert tiny(architecture, cache_mb=0).score(completions(PAIRS)) == expected
+
+
 def test_references_may_be_encoded_ahead() -> None:
     rewarder = scorer("bert")
     expected = tiny("bert").score(completions(PAIRS))
@@ -206,10 +216,10 @@ def test_references_may_be_encoded_ahead() -> None:
 
 
 def test_chunks_do_not_change_scores(monkeypatch: pytest.MonkeyPatch) -> None:
-    from harness_bertscore import _scorer
+    from harness_bertscore import _build, _scorer
 
     expected = tiny("bert").score(completions(PAIRS))
-    monkeypatch.setattr(_scorer, "CHUNK_BYTES", 1)
+    monkeypatch.setattr(_build, "CHUNK_BYTES", 1)
     monkeypatch.setattr(_scorer, "_LOOK_AHEAD", 3)
 
     assert scorer("bert", cache_mb=0).score(completions(PAIRS)) == expected

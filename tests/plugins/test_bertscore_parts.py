@@ -133,12 +133,38 @@ def test_the_packed_pass_equals_the_models_own(architecture: str) -> None:
     assert_near(packed.encode(texts), module.encode(texts))
 
 
+def test_without_fused_products_the_states_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness_bertscore._packed._has_fused", lambda _: False)
+    packed, module = both_encoders("roberta")
+    texts = [[0, *range(5, 5 + n), 2] for n in (3, 20, 25, 37)]
+
+    assert_near(packed.encode(texts), module.encode(texts))
+
+
 def test_long_texts_take_flash_attention(monkeypatch: pytest.MonkeyPatch) -> None:
     packed, module = both_encoders("bert")
     monkeypatch.setattr("harness_bertscore._packed.FUSED_UP_TO", 16)
     texts = [[2, *range(5, 5 + n), 3] for n in (3, 20, 25, 37)]
 
     assert_near(packed.encode(texts), module.encode(texts))
+
+
+ARCHITECTURES = sorted(path.parent.name for path in DATA.glob("*/config.json"))
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_padding_as_on_a_gpu_changes_nothing(
+    architecture: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = open_source(str(DATA / architecture), "")
+    model = load_model(source, 2, torch.float32, torch.device("cpu"))
+    module = ModuleEncoder(model, source.config.pad_token_id or 0, 400)
+    texts = [[2, *range(5, 5 + n), 3] for n in (3, 20, 1, 20, 37)]
+    alone = [module.encode([text])[0] for text in texts]
+
+    monkeypatch.setattr("harness_bertscore._encoder._differ", lambda *_: False)
+
+    assert_near(module.encode(texts), alone)
 
 
 def test_a_text_is_encoded_bit_for_bit_alike_in_any_batch() -> None:
@@ -218,7 +244,7 @@ def test_packaged_baselines_are_those_that_bert_score_reads() -> None:
 
 
 def test_a_packaged_baseline_is_found_by_language_and_any_of_the_names() -> None:
-    found = packaged_baseline("en", ["/models/x", "microsoft/deberta-xlarge-mnli"], 40)
+    found = packaged_baseline("en", ["/models/x", "", "/models/deberta-xlarge-mnli"], 40)
     path = package() / "rescale_baseline" / "en" / "microsoft" / "deberta-xlarge-mnli.tsv"
 
     assert found == read_baseline(path, 40)

@@ -33,11 +33,11 @@ if TYPE_CHECKING:
         Unscored,
         Usage,
     )
+    from harness.data.samples import load_samples
     from harness.engine import evaluate
     from harness.errors import DataError, HarnessError, PluginError, StoreError, UnscoredError
     from harness.evaluation import Evaluation, Summary
     from harness.hookspecs import hookimpl, hookspec
-    from harness.samples import load_samples
 
 __all__ = [
     "Completion",
@@ -84,7 +84,7 @@ _ELSEWHERE = {
     "harness.errors": "DataError HarnessError PluginError StoreError UnscoredError",
     "harness.evaluation": "Evaluation Summary",
     "harness.hookspecs": "hookimpl hookspec",
-    "harness.samples": "load_samples",
+    "harness.data.samples": "load_samples",
 }
 _HOME = {name: module for module, names in _ELSEWHERE.items() for name in names.split()}
 

@@ -26,8 +26,8 @@ from harness.guards import GuardedGenerator, GuardedScorer
 from harness.loader import default_plugins
 from harness.plan import Plan, Work, labelled, select
 from harness.provenance import provenance
-from harness.schema import Placed, RunRecord, to_json
 from harness.store import Store
+from harness.store.schema import Placed, RunRecord, to_json
 
 _IN_FLIGHT = 2  # batches that may wait for their scores while the next one is generated
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.errors import HarnessError
-from harness.schema import RunRecord, ScoredRow, Value
 from harness.store import Store
+from harness.store.schema import RunRecord, ScoredRow, Value
 
 if TYPE_CHECKING:
     import pandas as pd

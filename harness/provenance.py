@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 
-from harness.database import without_password
+from harness.store.database import without_password
 
 
 def provenance(distributions: Iterable[str] = ()) -> dict[str, object]:

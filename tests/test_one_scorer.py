@@ -79,7 +79,16 @@ def test_another_process_gives_the_same_bits(tmp_path: Path, minilm: str) -> Non
     table.write_text(source + "\n", "utf-8")
     arguments = "--completion answer --reference truth --prompt q --scorer f=bertscore:model=minilm"
     out = tmp_path / "scored.jsonl"
-    command = [sys.executable, "-m", "harness", "score", str(table), *arguments.split(), "-o", str(out)]
+    command = [
+        sys.executable,
+        "-m",
+        "harness",
+        "score",
+        str(table),
+        *arguments.split(),
+        "-o",
+        str(out),
+    ]
     subprocess.run(command, check=True, capture_output=True, cwd=tmp_path)
     samples = load_samples(table, prompt="q", references="truth", metadata=["answer"])
     scored = load_samples(out, prompt="q", references="truth", metadata=["f"])

@@ -1,6 +1,6 @@
 """How fast the command starts, and what samescore costs a test run that does not use it.
 
-    python benchmarks/performance/start.py
+python benchmarks/performance/start.py
 """
 
 from __future__ import annotations

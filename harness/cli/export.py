@@ -22,9 +22,9 @@ def add_parser(commands: Commands[argparse.ArgumentParser]) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Write one record a completion."""
+    from harness.data.tables import write_table
     from harness.evaluation import columns, flat
     from harness.store import Store
-    from harness.tables import write_table
 
     with Store(options.store, readonly=True) as store:
         record = store.run(options.run)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -48,12 +49,10 @@ def run(options: argparse.Namespace) -> int:
     if report and (report.is_dir() or not report.parent.is_dir()):
         raise HarnessError(f"--report-json {options.report_json}: name a file in a folder there is")
     command = [sys.executable, "-m", "pytest", *_overrides(), *_own(options), *options.rest]
-    process = subprocess.Popen(command)
-    while True:
-        try:
-            return process.wait()
-        except KeyboardInterrupt:
-            continue  # the terminal told pytest as well, which records and ends by itself
+    if os.name == "posix":
+        sys.stdout.flush()
+        os.execv(command[0], command)  # signals and the exit code are then pytest's own
+    return subprocess.run(command, check=False).returncode
 
 
 def _overrides() -> list[str]:

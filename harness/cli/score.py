@@ -14,8 +14,8 @@ from harness.errors import DataError
 from harness.references import Reference
 
 if TYPE_CHECKING:
+    from harness.data.tables import Row
     from harness.evaluation import Evaluation
-    from harness.tables import Row
 
 
 def add_parser(commands: Commands[argparse.ArgumentParser]) -> None:
@@ -43,11 +43,11 @@ def add_parser(commands: Commands[argparse.ArgumentParser]) -> None:
 def run(options: argparse.Namespace) -> int:
     """Score every row; the same rows and scorers again are read from the store."""
     from harness.api import generator
+    from harness.data.tables import read_table, write_table
+    from harness.data.writing import check_writable
     from harness.engine import evaluate
     from harness.progress import shown
     from harness.report import evaluation_table
-    from harness.tables import read_table, write_table
-    from harness.writing import check_writable
 
     if options.output:
         check_writable(options.output)

@@ -12,7 +12,7 @@ from harness.cli.run import Commands
 
 if TYPE_CHECKING:
     from harness.evaluation import Evaluation
-    from harness.schema import ScoredRow
+    from harness.store.schema import ScoredRow
 
 
 def add_parser(commands: Commands[argparse.ArgumentParser]) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from harness import Component, Rewarder, hookimpl
@@ -42,9 +42,9 @@ class BertScoreSettings:
     """Column of the references in a table of `idf`; in JSON a cell may hold a list of them."""
     credit: bool = False
     """Also say what each word of the completion earned (spans whose values add up to F1)."""
-    batch_tokens: int = 0
+    batch_tokens: int = field(default=0, metadata={"result": False})
     """Tokens in one forward pass; 0: what suits the device. The scores do not depend on it."""
-    cache_mb: int = 512
+    cache_mb: int = field(default=512, metadata={"result": False})
     """Memory for the embeddings of references, in MB; the oldest go first."""
 
     def __post_init__(self) -> None:

@@ -16,6 +16,7 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from harness import HarnessError
+from harness.models import fetch_from_hub
 from harness_bertscore._matching import unit
 from harness_bertscore._packed import PackedEncoder, batches
 from harness_bertscore._tokens import Ids, Tokenizer, length_limit
@@ -108,7 +109,7 @@ def _differ(lengths: Sequence[int], batch: Sequence[int], end: int) -> bool:
 
 
 def open_source(name: str, hint: str) -> Source:
-    """Find a model: a directory, or a hub name that is in the cache or can be downloaded.
+    """Find a model: a directory, or a hub model that was fetched.
 
     Raises HarnessError if there is none; `hint` says whose choice the name was.
     """
@@ -224,30 +225,15 @@ def _check(source: Source, missing: set[str]) -> None:
 
 
 def _from_hub(name: str, hint: str) -> Path:
-    """The snapshot of a hub model, downloaded only if it is not in the cache whole."""
-    from huggingface_hub import snapshot_download
-
-    for local in (True, False):
-        for weights in WEIGHTS:
-            try:
-                wanted = ["config.json", *TOKENIZER, weights]
-                found = snapshot_download(name, local_files_only=local, allow_patterns=wanted)
-            except Exception as error:  # the hub's client raises errors of three libraries
-                if not local:
-                    raise HarnessError(_not_there(name, hint, error)) from error
-                break
-            if any(Path(found).glob(weights)):
-                return Path(found)
-    raise HarnessError(f"bertscore: the hub's {name} has no weights that torch can read")
-
-
-def _not_there(name: str, hint: str, error: Exception) -> str:
-    return (
-        f"bertscore: cannot load the encoder {name!r}{hint}: it is no directory with a "
-        f"config.json, not in the hub's cache, and not to be downloaded ({_first_line(error)}). "
-        "bertscore:model=minilm works offline after `harness models fetch minilm`; "
-        "`harness models list` names all such models"
-    )
+    """The directory of a hub model that was fetched before; scoring never downloads."""
+    try:
+        return fetch_from_hub(name, local_only=True)
+    except HarnessError as error:
+        raise HarnessError(
+            f"bertscore: the encoder {name!r}{hint} is neither a directory nor a fetched model. "
+            f"Where the hub can be reached: harness models fetch hf:{name}. Offline: "
+            "harness models fetch minilm, and bertscore:model=minilm"
+        ) from error
 
 
 def _first_line(error: Exception) -> str:

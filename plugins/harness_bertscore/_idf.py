@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from harness import DataError
-from harness.tables import Row, read_table
+from harness.data.tables import Row, read_table
 from harness_bertscore._tokens import Ids, Tokenizer
 
 

@@ -133,7 +133,7 @@ def test_scores_are_written_beside_the_columns_of_a_csv(harness: Harness) -> Non
 
 @pytest.mark.parametrize("ending", ["jsonl", "json", "parquet", "tsv"])
 def test_scores_come_back_from_every_kind_of_table(harness: Harness, ending: str) -> None:
-    from harness.tables import read_table
+    from harness.data.tables import read_table
 
     Path("a.csv").write_text(ANSWERS.replace('?",,3', '?",?,3'))
     succeeded(harness(*SCORE, "c=match", "-o", f"one.{ending}"))

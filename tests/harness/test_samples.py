@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from harness.components import Sample
+from harness.data.samples import load_samples
 from harness.errors import DataError
-from harness.samples import load_samples
 
 
 @pytest.fixture

@@ -214,7 +214,7 @@ def test_outcomes_that_give_no_estimate_are_refused(
 
 
 def test_import_is_light() -> None:
-    code = "import sys, harness.stats, harness.samples; print('numpy' in sys.modules)"
+    code = "import sys, harness.stats, harness.data.samples; print('numpy' in sys.modules)"
 
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 

@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 
 from harness import Completion, Credit, Sample, Score, StoreError, Unscored, Usage, evaluate
-from harness.database import Database
 from harness.errors import HarnessError
-from harness.schema import SCHEMA_VERSION, meta
 from harness.store import Store
+from harness.store.database import Database
+from harness.store.schema import SCHEMA_VERSION, meta
 
 SAMPLES = [Sample(f"s{i}", f"prompt {i}", metadata={"completion": f"p{i}"}) for i in range(5)]
 

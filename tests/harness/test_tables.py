@@ -18,9 +18,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from harness.data.plain import plain
+from harness.data.tables import read_table, write_table
 from harness.errors import DataError
-from harness.plain import plain
-from harness.tables import read_table, write_table
 
 NESTED: list[dict[str, object]] = [
     {"q": "what?", "refs": ["a", "é"], "meta": {"k": [1, None]}, "x": 1, "ok": True},
@@ -328,7 +328,7 @@ def test_a_hub_out_of_reach_is_said_after_one_try(tmp_path: Path) -> None:
     """In a process of its own, as the hub's address is read at import; port 9 discards."""
     code = """
         from harness.errors import DataError
-        from harness.tables import read_table
+        from harness.data.tables import read_table
         try:
             read_table("hf:squad")
         except DataError as error:

@@ -102,7 +102,7 @@ def test_a_bench_runs_with_a_third_party_plugin_and_without_torch(
 def test_a_missing_extra_is_named(python: Path, tmp_path: Path) -> None:
     """A component whose packages are not installed says what to install."""
     (tmp_path / "answers.csv").write_text("answer,truth\nyes,yes\n")
-    arguments = "--scorer bertscore --completion answer --reference truth".split()
+    arguments = ["--scorer", "bertscore", "--completion", "answer", "--reference", "truth"]
     done = subprocess.run(
         [str(python.with_name("harness")), "score", "answers.csv", *arguments],
         cwd=tmp_path,

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from harness.components import Sample
+from harness.data.plain import plain
+from harness.data.tables import Row, read_table
 from harness.errors import DataError
-from harness.plain import plain
-from harness.tables import Row, read_table
 
 
 def load_samples(
@@ -28,7 +28,7 @@ def load_samples(
     missing), true and false in lower case, dates as ISO 8601.
 
     Args:
-        path: A file, or `hf:NAME`: whatever `harness.tables.read_table` reads.
+        path: A file, or `hf:NAME`: whatever `harness.data.tables.read_table` reads.
         prompt: The column of the prompts.
         references: The column, or columns, of the references. A cell is one reference or, in
             JSON and Parquet, a list of them. A cell that is absent or null is no reference, and

@@ -13,30 +13,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple, TextIO
+from typing import TextIO
 
+from harness.data.rows import Row, place
+from harness.data.writing import write_table
 from harness.errors import DataError
-from harness.writing import write_table
 
 __all__ = ["Row", "read_table", "write_table"]
-
-
-class Row(NamedTuple):
-    """One row of a table: its values by column, and where it stands.
-
-    `number` counts the rows of data from 1; `line` is the line of the file that the row
-    begins on, where the file has lines.
-    """
-
-    values: dict[str, object]
-    file: str
-    number: int
-    line: int | None = None
-
-    @property
-    def where(self) -> str:
-        """The place, for a message: `faq.csv, row 3 (line 7)`."""
-        return _where(self.file, self.number, self.line)
 
 
 def read_table(path: str | Path) -> Iterator[Row]:
@@ -62,7 +45,7 @@ def read_table(path: str | Path) -> Iterator[Row]:
 
 def _rows(path: str | Path) -> Iterator[Row]:
     if str(path).startswith("hf:"):
-        from harness.hub import read_hub
+        from harness.data.hub import read_hub
 
         return read_hub(str(path))
     path = Path(path)
@@ -80,10 +63,6 @@ def _similar_file(path: Path) -> str:
     names = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
     near = difflib.get_close_matches(path.name, names, 1)
     return f"; did you mean {path.with_name(near[0])}?" if near else f" (looked in {Path.cwd()})"
-
-
-def _where(file: str | Path, number: int, line: int | None = None) -> str:
-    return f"{file}, row {number}" + (f" (line {line})" if line is not None else "")
 
 
 @contextmanager
@@ -171,7 +150,7 @@ def _cells(
         few = "fill the row, or quote the line break that ends it"
         hint = few if len(fields) < len(columns) else "quote the text that has a separator in it"
         count = f"the header has {len(columns)} fields and this row {len(fields)}"
-        raise DataError(f"{_where(path, number, line)}: {count}; {hint}")
+        raise DataError(f"{place(path, number, line)}: {count}; {hint}")
     return {column: field or None for column, field in zip(columns, fields, strict=True)}
 
 
@@ -184,15 +163,15 @@ def _read_json(path: Path) -> Iterator[Row]:
         document = _JSON.decode(text)
     except json.JSONDecodeError as error:
         hint = "; name JSON Lines .jsonl" if error.msg == "Extra data" else ""
-        place = f"line {error.lineno}, column {error.colno}"
-        raise DataError(f"{path}, {place}: no JSON: {error.msg}{hint}") from error
+        at = f"line {error.lineno}, column {error.colno}"
+        raise DataError(f"{path}, {at}: no JSON: {error.msg}{hint}") from error
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: no JSON: {error}") from error
     rows = document.get("data") if isinstance(document, dict) else document
     if not isinstance(rows, list):
         raise DataError(f"{path} holds no list of objects, nor an object whose `data` is one")
     for number, values in enumerate(rows, 1):
-        yield Row(_object(values, _where(path, number)), str(path), number)
+        yield Row(_object(values, place(path, number)), str(path), number)
 
 
 def _read_jsonl(path: Path) -> Iterator[Row]:
@@ -202,7 +181,7 @@ def _read_jsonl(path: Path) -> Iterator[Row]:
             if text.isspace():
                 continue
             number += 1
-            where = _where(path, number, line)
+            where = place(path, number, line)
             yield Row(_object(_json_line(text, where), where), str(path), number, line)
 
 

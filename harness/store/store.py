@@ -15,9 +15,9 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import Insert
 
 from harness.components import Completion, Sample, Score
-from harness.database import Database
 from harness.errors import HarnessError, StoreError
-from harness.schema import (
+from harness.store.database import Database
+from harness.store.schema import (
     SCHEMA_VERSION,
     Placed,
     RunRecord,

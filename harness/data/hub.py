@@ -7,12 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from harness.data.rows import Row
 from harness.errors import DataError, PluginError
 
 if TYPE_CHECKING:
     import datasets
-
-    from harness.tables import Row
 
 _HUB_TIMEOUT_S = 10.0
 
@@ -59,8 +58,6 @@ def read_hub(text: str) -> Iterator[Row]:
 
 
 def _rows(text: str, dataset: datasets.Dataset) -> Iterator[Row]:
-    from harness.tables import Row
-
     number = 0
     for table in dataset.with_format("arrow").iter(batch_size=1000):
         for values in table.to_pylist():

@@ -12,8 +12,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from harness.data.plain import plain
 from harness.errors import DataError
-from harness.plain import plain
 
 if TYPE_CHECKING:
     import pyarrow as pa

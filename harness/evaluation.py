@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -86,16 +86,28 @@ class Evaluation:
         return pd.DataFrame([flat(row, list(self.run.scorers)) for row in self.rows()])
 
     def pass_at_k(self, label: str, k: int) -> Interval:
-        """The chance that at least one of `k` attempts succeeds (a value of 1 or more)."""
+        """The chance that at least one of `k` attempts succeeds (a value of 1 or more).
+
+        Raises:
+            HarnessError: if a sample has fewer than `k` scored attempts.
+        """
         from harness.stats import pass_at_k_interval
 
-        return pass_at_k_interval(list(self._successes(label).values()), k)
+        return self._over_attempts(pass_at_k_interval, label, k)
 
     def pass_hat_k(self, label: str, k: int) -> Interval:
-        """The chance that all of `k` attempts succeed (a value of 1 or more)."""
+        """The chance that all of `k` attempts succeed; otherwise as `pass_at_k`."""
         from harness.stats import pass_hat_k_interval
 
-        return pass_hat_k_interval(list(self._successes(label).values()), k)
+        return self._over_attempts(pass_hat_k_interval, label, k)
+
+    def _over_attempts(
+        self, estimate: Callable[[list[list[bool]], int], Interval], label: str, k: int
+    ) -> Interval:
+        try:
+            return estimate(list(self._successes(label).values()), k)
+        except ValueError as error:
+            raise HarnessError(f"{label}: {error}; evaluate with repeats={k} or more") from error
 
     def as_dict(self) -> dict[str, object]:
         """The results as JSON-like values."""

@@ -81,6 +81,19 @@ def pytest_runtest_makereport(
     return report
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """What the user can mend is one line also where a file asks for it while it is imported."""
+    report = yield
+    call = getattr(report, "call", None)
+    error = call.excinfo.value if call and call.excinfo else None
+    if isinstance(error, HarnessError):
+        report.longrepr = f"{type(error).__name__}: {error}"
+    return report
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Collect results on the side where reports arrive, which with xdist is not the workers'."""
     if not hasattr(config, "workerinput"):

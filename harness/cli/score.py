@@ -16,6 +16,7 @@ from harness.references import Reference
 if TYPE_CHECKING:
     from harness.data.tables import Row
     from harness.evaluation import Evaluation
+    from harness.store.schema import ScoredRow
 
 
 def add_parser(commands: Commands[argparse.ArgumentParser]) -> None:
@@ -67,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
         )
     print(evaluation_table([evaluation]))
     if options.output:
-        columns, table = _with_scores(rows, evaluation)
+        columns, table = _with_scores(rows, evaluation, options.completion)
         write_table(options.output, table, columns)
         print(f"wrote {len(rows)} rows to {options.output}")
     return 0
@@ -100,17 +101,21 @@ def _cell(row: Row, column: str) -> object:
 
 
 def _with_scores(
-    rows: Sequence[Row], evaluation: Evaluation
+    rows: Sequence[Row], evaluation: Evaluation, completion: str
 ) -> tuple[list[str], Iterator[Mapping[str, object]]]:
-    """The table's own columns, then those of each scorer."""
+    """The table's own columns, with each answer as it was scored, then those of each scorer."""
     from harness.evaluation import belongs, columns, flat
 
     labels = list(evaluation.run.scorers)
     scored = columns(evaluation.rows(), labels)
     added = [name for name in scored if belongs(name, labels)]
     own = list(dict.fromkeys(name for row in rows for name in row.values))
-    merged = (
-        {**row.values, **{n: value for n, value in flat(found, labels).items() if n in added}}
-        for row, found in zip(rows, evaluation.rows(), strict=True)
-    )
-    return own + [name for name in added if name not in own], merged
+
+    def merged(row: Row, found: ScoredRow) -> Mapping[str, object]:
+        failed = found.completion.finish == "error"
+        answer = {} if failed else {completion: found.completion.text}
+        verdicts = {n: value for n, value in flat(found, labels).items() if n in added}
+        return {**row.values, **answer, **verdicts}
+
+    table = (merged(row, found) for row, found in zip(rows, evaluation.rows(), strict=True))
+    return own + [name for name in added if name not in own], table

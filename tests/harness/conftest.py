@@ -14,7 +14,7 @@ import pytest
 _LAUNCHER = """
 import json, os, runpy, sys, traceback
 import pandas, pytest, rich.console, rich.table, scipy.stats, sqlalchemy
-import sqlalchemy.dialects.postgresql, sqlalchemy.dialects.sqlite, statsmodels.stats.api
+import sqlalchemy.dialects.postgresql, sqlalchemy.dialects.sqlite
 
 def run(folder, env, module, arguments):
     os.chdir(folder)

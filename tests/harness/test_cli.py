@@ -169,6 +169,15 @@ def test_a_failed_answer_is_unscored_and_an_empty_one_is_wrong(harness: Harness)
     assert [row["match.unscored"] for row in rows] == ["", "no_completion", ""]
 
 
+def test_an_empty_answer_stays_one_from_table_to_table(harness: Harness) -> None:
+    Path("a.csv").write_text("a,r\n2,2\n,2\n")
+    command = ["--completion", "a", "--reference", "r", "--scorer", "match", "-o"]
+    first = succeeded(harness("score", "a.csv", *command, "b.jsonl"))
+    again = succeeded(harness("score", "b.jsonl", *command, "c.csv"))
+    assert "0.5000" in first
+    assert "0.5000" in again
+
+
 def test_a_limit_takes_the_first_rows(harness: Harness) -> None:
     succeeded(harness(*SCORE, "match", "--limit", "2", "-o", "out.csv"))
     assert len(Path("out.csv").read_text().splitlines()) == 3

@@ -143,7 +143,7 @@ def test_pass_at_k_and_pass_hat_k_are_over_repeats() -> None:
     assert found.pass_at_k("match", 2).mean == pytest.approx((0.5 + 1 + 1) / 3)
     assert found.pass_at_k("match", 4).mean == 1.0
     assert found.pass_hat_k("match", 2).mean == pytest.approx(2 / 3)
-    with pytest.raises(ValueError, match="k=5"):
+    with pytest.raises(HarnessError, match="repeats=5 or more"):
         found.pass_at_k("match", 5)
 
 

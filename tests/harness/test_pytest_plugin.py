@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import textwrap
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
@@ -11,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.cli import main, parser
+from harness.cli import parser
 from harness.cli.run import _overrides, _own
 from harness.store import Store
 
@@ -122,13 +124,13 @@ def run(suite: Path, launcher: Launcher) -> Run:
 
 
 @pytest.fixture
-def harness_run(suite: Path, capfd: pytest.CaptureFixture[str]) -> Run:
-    """`harness run` itself, which starts a process."""
+def harness_run(suite: Path) -> Run:
+    """`harness run` itself, which becomes pytest."""
 
     def run(*arguments: str) -> tuple[int, str]:
-        code = main(["run", *arguments])
-        out, err = capfd.readouterr()
-        return code, out + err
+        command = [sys.executable, "-m", "harness", "run", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        return done.returncode, done.stdout + done.stderr
 
     return run
 
@@ -269,6 +271,16 @@ def test_a_broken_conftest_and_a_broken_report_are_named(run: Run) -> None:
     assert code == 2, out
     assert "unknown hook 'harness_typo'" in out
     assert "INTERNALERROR" not in out
+
+
+def test_a_file_that_cannot_be_used_is_one_line_also_at_import(run: Run) -> None:
+    code = 'import harness\nFAQ = harness.load_samples("no-such.csv", prompt="q", references="a")\n'
+    Path("benchmarks/bench_import.py").write_text(code)
+    exit_code, out = run("benchmarks/bench_import.py")
+    assert exit_code == 2, out
+    assert "DataError: there is no file no-such.csv" in out
+    assert "Traceback" not in out
+    assert "load_samples" not in out
 
 
 def test_an_observer_that_breaks_leaves_the_benchmarks_alone_and_is_named(run: Run) -> None:

@@ -10,7 +10,7 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 
 demo: .venv/installed
 	$(BIN)/harness models fetch minilm smollm2
-	$(BIN)/harness run benchmarks/stdlib_docs --limit 200 -q
+	$(BIN)/harness run benchmarks/stdlib_docs --limit 200 --no-header
 
 test: lint
 	$(BIN)/python -m pytest

@@ -137,6 +137,8 @@ class _Reporter:
         runs = self._of_all("runs")
         if runs:
             terminalreporter.write_line(results_table(runs))
+            last = runs[-1]["run"]
+            terminalreporter.write_line(f"The rows of a run: harness show {last} (harness runs)")
         for result in self._results:
             for line in result["rows"] if isinstance(result["rows"], list) else ():
                 terminalreporter.write_line(f"lowest rows of {result['benchmark']}: {line}")

@@ -78,7 +78,12 @@ def compare(pairs: int, variants: Sequence[str], model: str, layer: int) -> None
 
 def in_fresh_process(variant: str, pairs: int, model: str, layer: int) -> Measured:
     # Threads that wait actively would count as work.
-    environment = {"OMP_WAIT_POLICY": "passive", "TOKENIZERS_PARALLELISM": "true", **os.environ}
+    environment = {
+        "OMP_WAIT_POLICY": "passive",
+        "TOKENIZERS_PARALLELISM": "true",
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        **os.environ,
+    }
     with tempfile.TemporaryDirectory() as scratch:
         out = str(Path(scratch) / "out.json")
         command = [sys.executable, __file__, "--child", variant, str(pairs), "--out", out]

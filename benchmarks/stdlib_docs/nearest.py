@@ -1,13 +1,14 @@
 """The generator `nearest-question`: the answer of the training question that is most alike.
 
-What a model must beat to have understood more than names. It embeds the training questions when
-it is built (about 3,000), keeps them in memory only, and takes the one at the smallest angle.
+What a model must beat to have understood more than names. It embeds the training questions (about
+3,000) when it is first asked, keeps them in memory only, and takes the one at the smallest angle.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,7 +38,7 @@ class NearestSettings:
 
 
 def build(settings: NearestSettings) -> NearestQuestion:
-    """Embed the training questions.
+    """The generator with its encoder loaded.
 
     Raises:
         HarnessError: if the encoder has not been fetched, or cannot be loaded.
@@ -52,7 +53,11 @@ class NearestQuestion:
     def __init__(self, encoder: Encoder, known: Sequence[Sample]) -> None:
         self._encoder, self._known = encoder, known
         self._answers = {sample.prompt: sample.references[0] for sample in known}
-        self._vectors = encoder.all([sample.prompt for sample in known])
+
+    @cached_property
+    def _vectors(self) -> torch.Tensor:
+        """A row for each of the known questions; a run that is read back needs none."""
+        return self._encoder.all([sample.prompt for sample in self._known])
 
     def identity(self) -> Mapping[str, str]:
         """Digests of the training questions and of the encoder, and its libraries' versions."""

@@ -54,7 +54,8 @@ def commands() -> str:
     lines = [NOTE, "# Commands", ""]
     for words, command in _walk(parser(), "harness"):
         lines += [f"## `{words}`", "", command.description or "", ""]
-        rows = [_option(a) for a in command._actions if a.help and a.dest != "help"]
+        told = [a for a in command._actions if a.help not in (None, argparse.SUPPRESS)]
+        rows = [_option(a) for a in told if a.dest != "help"]
         if rows:
             lines += ["| argument | what it does |", "|---|---|", *rows, ""]
     return "\n".join(lines)

@@ -9,7 +9,7 @@ from typing import cast
 
 from harness.components import Generator, Judge, Retriever, Rewarder, Trainer
 from harness.errors import PluginError
-from harness.fingerprint import code_digest
+from harness.fingerprint import code_digest, deciding
 from harness.guards import GuardedGenerator, GuardedScorer
 from harness.judging import JudgeScorer
 from harness.loader import default_plugins
@@ -30,6 +30,7 @@ def scorer(reference: str | Rewarder | Judge | GuardedScorer) -> GuardedScorer:
         judges = built.role == "judge"
         rewarder = JudgeScorer(built.instance) if judges else cast(Rewarder, built.instance)
         return GuardedScorer(parsed.label, rewarder, built.description, str(parsed))
+    _refuse_class(reference)
     if not isinstance(reference, Rewarder | Judge):
         raise PluginError(f"{reference!r} is no scorer: it has neither `score` nor `judge`")
     return GuardedScorer(_name(reference), _rewarder(reference), _describe(reference))
@@ -47,6 +48,7 @@ def generator(reference: str | Reference | Generator | GuardedGenerator) -> Guar
         parsed = parse(reference) if isinstance(reference, str) else reference
         built = default_plugins().build(parsed, "generator")
         return GuardedGenerator(parsed.label, built.instance, built.description, str(parsed))
+    _refuse_class(reference)
     if not isinstance(reference, Generator):
         raise PluginError(f"{reference!r} is no generator: it has no `generate`")
     return GuardedGenerator(_name(reference), reference, _describe(reference))
@@ -74,6 +76,11 @@ def _rewarder(component: Rewarder | Judge) -> Rewarder:
     return component if isinstance(component, Rewarder) else JudgeScorer(component)
 
 
+def _refuse_class(reference: object) -> None:
+    if isinstance(reference, type):
+        raise PluginError(f"{reference.__name__} is a class; give an instance of it")
+
+
 def _name(component: object) -> str:
     return str(getattr(component, "name", type(component).__name__))
 
@@ -81,18 +88,17 @@ def _name(component: object) -> str:
 def _describe(component: object) -> Mapping[str, object]:
     """What an object's results hang on, where it can be known: fields, or its own identity.
 
-    An object that tells neither is taken for another one each time, so nothing of it is reused.
+    An object that tells neither, or whose code is in no file (a notebook's), is taken for
+    another one each time, so nothing of it is reused.
     """
     kind = type(component)
     description: dict[str, object] = {"name": f"{kind.__module__}.{kind.__qualname__}"}
     description["code"] = code_digest(kind.__module__)
     if dataclasses.is_dataclass(component):
-        description["settings"] = {
-            f.name: getattr(component, f.name) for f in dataclasses.fields(component)
-        }
+        description["settings"] = deciding(component)
     identity = getattr(component, "identity", None)
     if identity is not None:
         description["identity"] = dict(identity())
-    elif "settings" not in description:
+    elif "settings" not in description or not description["code"]:
         description["identity"] = {"object": uuid.uuid4().hex}
     return description

@@ -49,13 +49,20 @@ class Sample:
     """One question of a data set.
 
     `id` names it within its data set; its content is everything else. `metadata` holds
-    JSON values (text, numbers, booleans, None, lists and mappings of them).
+    JSON values (text, numbers, booleans, None, lists and mappings of them). Raises TypeError
+    for a text in place of a tuple of references, and for an id or prompt that is no text.
     """
 
     id: str
     prompt: str
     references: tuple[str, ...] = ()
     metadata: Mapping[str, object] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.references, str):
+            raise TypeError("references is a text; give a tuple of texts: (text,)")
+        if not isinstance(self.id, str) or not isinstance(self.prompt, str):
+            raise TypeError(f"id and prompt are texts, not {self.id!r} and {self.prompt!r}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,9 +69,8 @@ def evaluate(
         DataError: if no samples are left, or two have one id.
         HarnessError: for a component that cannot be built, or a store that cannot be used.
     """
+    _check_options(scorers, repeats, max_unscored)
     chosen = select(samples, rows=rows, limit=limit)
-    if repeats < 1:
-        raise HarnessError(f"repeats is {repeats}; it must be at least 1")
     answering = build_generator(generator)
     scoring = labelled(build_scorer(s) for s in scorers)
     database = store if isinstance(store, Store) else Store(store)
@@ -82,6 +81,15 @@ def evaluate(
     finally:
         if not database.in_memory and database is not store:
             database.close()
+
+
+def _check_options(scorers: object, repeats: int, max_unscored: float) -> None:
+    if isinstance(scorers, str) or not scorers:
+        raise HarnessError(f"scorers is {scorers!r}; give a list with at least one scorer")
+    if repeats < 1:
+        raise HarnessError(f"repeats is {repeats}; it must be at least 1")
+    if not 0 <= max_unscored <= 1:
+        raise HarnessError(f"max_unscored is {max_unscored}; it is a share between 0 and 1")
 
 
 class _Batch(NamedTuple):
@@ -143,10 +151,12 @@ class Pipeline:
 
     def _work(self) -> None:
         with contextlib.ExitStack() as stack:
-            threads = {
-                label: stack.enter_context(ThreadPoolExecutor(1, f"harness-{label}"))
-                for label in self._plan.scorers
+            # Two labels may stand for one object, which has one thread all the same.
+            pools = {
+                id(scorer.component): stack.enter_context(ThreadPoolExecutor(1, "harness-scorer"))
+                for scorer in {id(s.component): s for s in self._plan.scorers.values()}.values()
             }
+            threads = {label: pools[id(s.component)] for label, s in self._plan.scorers.items()}
             try:
                 for batch in self._plan.batches():
                     self._start_scoring(self._complete(batch), threads)
@@ -168,7 +178,9 @@ class Pipeline:
             Placed(w.key, w.ordinal, w.sample.id, w.digest, w.cluster, done[w.key]) for w in batch
         ]
         new = {w.key for w in missing}
-        self._store.add_completions(self._plan.id, generator.fingerprint, placed, new)
+        if not self._store.add_completions(self._plan.id, generator.fingerprint, placed, new):
+            # Another process was first; what it recorded is what scores belong to.
+            done.update(self._store.completions({key: work[key].sample for key in new}))
         rows: dict[str, list[Completion]] = {key: [] for key in work}
         for w in batch:
             found = done[w.key]
@@ -246,7 +258,7 @@ class Pipeline:
     def _check_share(self) -> None:
         """Stop as soon as the share of unscored completions cannot come down again."""
         for label, causes in self._causes.items():
-            if causes.total() > self._max_unscored * self._plan.total:
+            if causes.total() > self._max_unscored * self._plan.total + 1e-9:
                 self._refuse(label, f"max_unscored allows a share of {self._max_unscored:g}")
 
     def _check_scored(self) -> None:
@@ -260,7 +272,7 @@ class Pipeline:
         raise UnscoredError(
             f"{label} left {self._causes[label].total()} of {self._plan.total} unscored "
             f"({causes}{first and f'; the first: {first}'}); {why}. "
-            f"See: harness show {self._plan.id}"
+            f"See: harness show {self._plan.id} --store {self._store.shown}"
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -23,9 +24,9 @@ if TYPE_CHECKING:
 class Summary:
     """One scorer's result over a run.
 
-    `mean` is over the `n` completions that were scored, with a 95 % interval from `low` to
-    `high` (None where one value or one cluster gives none). `unscored` counts the others, and
-    `causes` says why.
+    `mean` is over the `n` completions that were scored (NaN where there are none), with a 95 %
+    interval from `low` to `high` (None where one value or one cluster gives none). `unscored`
+    counts the others, and `causes` says why.
     """
 
     label: str
@@ -48,11 +49,7 @@ class Evaluation:
     def __init__(self, run: RunRecord, store: Store) -> None:
         self.run = run
         self._store = store
-        self.summaries: dict[str, Summary] = {
-            label: summary
-            for label in run.scorers
-            if (summary := _summarize(store, run, label)) is not None
-        }
+        self.summaries = {label: _summarize(store, run, label) for label in run.scorers}
 
     def __getitem__(self, label: str) -> Summary:
         """The summary of a scorer.
@@ -101,13 +98,18 @@ class Evaluation:
 
         return self._over_attempts(pass_hat_k_interval, label, k)
 
-    def _over_attempts(
-        self, estimate: Callable[[list[list[bool]], int], Interval], label: str, k: int
-    ) -> Interval:
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _over_attempts(self, estimate: Callable[..., Interval], label: str, k: int) -> Interval:
+        successes, cluster_of = self._successes(label)
+        groups = [cluster_of[sample] for sample in successes]
         try:
-            return estimate(list(self._successes(label).values()), k)
+            return estimate(list(successes.values()), k, clusters=groups)
         except ValueError as error:
-            raise HarnessError(f"{label}: {error}; evaluate with repeats={k} or more") from error
+            raise HarnessError(
+                f"{label}: {error}; evaluate with repeats={k} or more, and see what is unscored"
+            ) from error
 
     def as_dict(self) -> dict[str, object]:
         """The results as JSON-like values."""
@@ -118,7 +120,7 @@ class Evaluation:
             "status": self.run.status,
             "scorers": {
                 label: {
-                    "mean": s.mean,
+                    "mean": s.mean if s.n else None,
                     "low": s.low,
                     "high": s.high,
                     "n": s.n,
@@ -133,12 +135,15 @@ class Evaluation:
         lines = [f"run {self.run.id} · {self.run.generator}"]
         return "\n".join([*lines, *(f"  {summary}" for summary in self.summaries.values())])
 
-    def _successes(self, label: str) -> dict[str, list[bool]]:
-        by_sample: dict[str, list[bool]] = {}
+    def _successes(self, label: str) -> tuple[dict[str, list[bool]], dict[str, str]]:
+        """Each sample's attempts, and the cluster that it belongs to: itself, if none is named."""
+        attempts: dict[str, list[bool]] = {}
+        clusters: dict[str, str] = {}
         for row in self.values(label):
             if row.value is not None:
-                by_sample.setdefault(row.sample_id, []).append(row.value >= 1)
-        return by_sample
+                attempts.setdefault(row.sample_id, []).append(row.value >= 1)
+                clusters[row.sample_id] = row.cluster or row.sample_id
+        return attempts, clusters
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[Store]:
@@ -186,7 +191,7 @@ def belongs(name: str, labels: list[str]) -> bool:
     return any(name == label or name.startswith(f"{label}.") for label in labels)
 
 
-def _summarize(store: Store, run: RunRecord, label: str) -> Summary | None:
+def _summarize(store: Store, run: RunRecord, label: str) -> Summary:
     from harness.stats import mean_interval
 
     values, clusters = array("d"), list[str]()
@@ -198,9 +203,8 @@ def _summarize(store: Store, run: RunRecord, label: str) -> Summary | None:
             values.append(row.value)
             if row.cluster:
                 clusters.append(row.cluster)
+    missing = causes.total(), dict(causes)
     if not values:
-        return None
-    found = mean_interval(values, clusters=clusters if len(clusters) == len(values) else None)
-    return Summary(
-        label, found.mean, found.low, found.high, len(values), causes.total(), dict(causes)
-    )
+        return Summary(label, math.nan, None, None, 0, *missing)
+    found = mean_interval(values, clusters=clusters or None)
+    return Summary(label, found.mean, found.low, found.high, len(values), *missing)

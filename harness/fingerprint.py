@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
 import json
@@ -41,13 +42,24 @@ def file_digest(path: Path) -> str:
 @functools.cache
 def code_digest(module: str) -> str:
     """A digest of the source of a module, or of all of the package that it belongs to."""
-    top = getattr(sys.modules.get(module.partition(".")[0]), "__file__", None)
-    origin = top or getattr(sys.modules.get(module), "__file__", None)
+    parts = module.split(".")
+    names = [".".join(parts[: i + 1]) for i in range(len(parts))]
+    files = (getattr(sys.modules.get(name), "__file__", None) for name in names)
+    origin = next(filter(None, files), None)
     if origin is None:
         return ""
     path = Path(origin)
-    files = sorted(path.parent.rglob("*.py")) if path.name == "__init__.py" else [path]
-    return digest([(str(f.relative_to(path.parent)), file_digest(f)) for f in files])
+    sources = sorted(path.parent.rglob("*.py")) if path.name == "__init__.py" else [path]
+    return digest([(str(f.relative_to(path.parent)), file_digest(f)) for f in sources])
+
+
+def deciding(settings: object) -> dict[str, object]:
+    """The fields of a dataclass that decide results: all but those with `{"result": False}`."""
+    return {
+        f.name: getattr(settings, f.name)
+        for f in dataclasses.fields(settings)  # type: ignore[arg-type]
+        if f.metadata.get("result", True)
+    }
 
 
 def differences(old: Mapping[str, object], new: Mapping[str, object], at: str = "") -> list[str]:
@@ -76,6 +88,9 @@ def _plain(value: object) -> object:
         return dict(value)
     if isinstance(value, set | frozenset):
         return sorted(map(str, value))
+    to_list = getattr(value, "tolist", None)
+    if callable(to_list):  # the text of a long array leaves out its middle
+        return [str(getattr(value, "dtype", "")), to_list()]
     return str(value)
 
 

@@ -22,6 +22,7 @@ from harness.components import (
     Unscored,
     Usage,
 )
+from harness.data.plain import storable
 from harness.errors import HarnessError, PluginError
 from harness.fingerprint import digest
 
@@ -30,11 +31,12 @@ R = TypeVar("R")
 
 
 class GuardedScorer:
-    """A rewarder or judge that the harness built: never raises for a completion, never lies.
+    """A rewarder or judge that the harness built: never lies about a completion.
 
     A completion that failed, an exception, a score that is not finite, something that is no
     score and a wrong number of scores all become unscored, with the cause; a batch that raises
-    is halved until the completion that it chokes on stands alone.
+    is halved until the completion that it chokes on stands alone. A `HarnessError` alone
+    passes: it tells the user what to mend.
     """
 
     def __init__(
@@ -109,11 +111,6 @@ def _isolate(
     return _isolate(call, items[:half], failed) + _isolate(call, items[half:], failed)
 
 
-def storable(text: str) -> str:
-    """Text that every store takes: half of a surrogate pair is written as an escape."""
-    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
-
-
 def _scorer_failed(completion: Completion, error: str) -> Score:
     return Score.missing(Unscored.SCORER_ERROR, error)
 
@@ -141,7 +138,6 @@ def _plain(score: Score) -> Score:
     """Numbers of numpy or torch become floats, so that a score reads from the store as it was."""
     if not isinstance(score, Score) or isinstance(score.value, str):
         raise TypeError("that is of another type")
-    _check_usage(score.usage)
     value = None if score.value is None else float(score.value)
     if value is not None and not math.isfinite(value):
         reason = f"the scorer gave {value}"
@@ -149,6 +145,7 @@ def _plain(score: Score) -> Score:
     return replace(
         score,
         value=value,
+        usage=_usage(score.usage),
         parts={str(name): float(part) for name, part in score.parts.items()},
         reason=storable(str(score.reason or "")),
         unscored=None if score.unscored is None else Unscored(score.unscored),
@@ -164,7 +161,9 @@ def _of(sample: Sample, completion: Completion, attempt: int) -> Completion:
     if completion.sample.id != sample.id:
         raise ValueError(f"gave sample {completion.sample.id!r} where {sample.id!r} was asked")
     completion.text.encode()  # half of a surrogate pair is no text, and no store takes it
-    _check_usage(completion.usage)
+    if completion.usage is not None or completion.latency_s is not None:
+        latency = None if completion.latency_s is None else float(completion.latency_s)
+        completion = replace(completion, usage=_usage(completion.usage), latency_s=latency)
     if completion.finish == "error":
         completion = replace(completion, text="", error=storable(str(completion.error)))
     if completion.sample is sample and completion.attempt == attempt:
@@ -172,6 +171,10 @@ def _of(sample: Sample, completion: Completion, attempt: int) -> Completion:
     return replace(completion, sample=sample, attempt=attempt)
 
 
-def _check_usage(usage: Usage | None) -> None:
-    if usage is not None and not isinstance(usage, Usage):
+def _usage(usage: Usage | None) -> Usage | None:
+    if usage is None:
+        return None
+    if not isinstance(usage, Usage):
         raise TypeError(f"usage is {usage!r}, no Usage")
+    cost = None if usage.cost_usd is None else float(usage.cost_usd)
+    return Usage(int(usage.input_tokens), int(usage.output_tokens), cost)

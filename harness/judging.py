@@ -63,8 +63,16 @@ class JudgeScorer:
             return Score.missing(Unscored.SCORER_ERROR, f"{type(error).__name__}: {error}")
 
 
-@functools.cache
+_STARTING = threading.Lock()
+
+
 def _event_loop() -> asyncio.AbstractEventLoop:
+    with _STARTING:  # two threads that come first at once would start a loop each
+        return _started_loop()
+
+
+@functools.cache
+def _started_loop() -> asyncio.AbstractEventLoop:
     loop = asyncio.new_event_loop()
     threading.Thread(target=loop.run_forever, name="harness-judges", daemon=True).start()
     return loop

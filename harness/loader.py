@@ -15,7 +15,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import dataclass, is_dataclass
 from importlib import metadata
 from typing import Any, Literal, NamedTuple
 
@@ -24,7 +24,7 @@ import pluggy
 from harness import hookspecs
 from harness.components import Component, Identified, Model
 from harness.errors import HarnessError, PluginError
-from harness.fingerprint import code_digest
+from harness.fingerprint import code_digest, deciding
 from harness.references import Reference, is_name, parse
 from harness.settings import build_settings
 
@@ -98,7 +98,12 @@ class Plugins:
 
     def discover(self) -> None:
         """Load every plugin named by an entry point in the group `samescore`."""
-        for point in metadata.entry_points(group=GROUP):
+        points = metadata.entry_points(group=GROUP)
+        for name in self._blocked - points.names:
+            _log(
+                f"harness: no plugin is called {name!r}, so none is left out; see: harness plugins"
+            )
+        for point in points:
             plugin = _plugin_of(point)
             if point.name not in self._blocked:
                 self._guard(plugin, "loading", functools.partial(self._load, point, plugin))
@@ -257,10 +262,14 @@ class Plugins:
         return f"no {role} is called {name!r}{hint} Known: {', '.join(names) or 'none'}.{why}"
 
 
-@functools.cache
 def default_plugins() -> Plugins:
     """The installed plugins less those in the environment variable HARNESS_NO_PLUGIN (a,b,c)."""
-    plugins = Plugins(filter(None, os.environ.get("HARNESS_NO_PLUGIN", "").split(",")))
+    return _installed_without(os.environ.get("HARNESS_NO_PLUGIN", ""))
+
+
+@functools.cache
+def _installed_without(names: str) -> Plugins:
+    plugins = Plugins(filter(None, map(str.strip, names.split(","))))
     plugins.discover()
     return plugins
 
@@ -322,18 +331,17 @@ def _built(registered: Registered, reference: Reference) -> Built:
         "name": component.name,
         "distribution": registered.plugin.distribution,
         "version": registered.plugin.version,
-        "settings": _deciding(settings),
-        "code": code_digest(component.build.__module__),
+        "settings": deciding(settings),
+        "code": code_digest(_source(component.build)),
     }
     if isinstance(instance, Identified):
         description["identity"] = dict(instance.identity())
     return Built(instance, registered.role, description)
 
 
-def _deciding(settings: Any) -> dict[str, object]:
-    """The settings that decide a result, as plain values."""
-    decides = {f.name for f in fields(settings) if f.metadata.get("result", True)}
-    return {key: value for key, value in asdict(settings).items() if key in decides}
+def _source(build: Any) -> str:
+    """The module of a function, or of the one that a partial stands for."""
+    return str(getattr(build, "func", build).__module__)
 
 
 def _check(name: str, role: Role, instance: object) -> None:
@@ -357,7 +365,7 @@ def _ambiguous(name: str, found: list[Registered]) -> str:
     sides = " and ".join(f"{r.role} {_qualified(r)!r} of {r.plugin}" for r in found)
     return (
         f"{name!r} is ambiguous: {sides}. Write the qualified name, "
-        f"or leave one out with --no-plugin {found[-1].plugin.name}"
+        f"or leave one out with --no-plugin {' or '.join(r.plugin.name for r in found)}"
     )
 
 

@@ -33,6 +33,9 @@ def select(
         DataError: if none is left, or two have one id.
     """
     every = list(samples)
+    strange = [s for s in every if not isinstance(s, Sample)]
+    if strange:
+        raise DataError(f"samples hold {strange[0]!r}, which is no harness.Sample")
     if len({s.id for s in every}) < len(every):
         twice = Counter(s.id for s in every).most_common(1)[0][0]
         raise DataError(f"two samples have the id {twice!r}; ids must be unique")
@@ -81,7 +84,7 @@ class Plan:
             "cluster": cluster,
         }
         self.id = digest([self.config, name, salt])[:12]
-        lacking = [s.id for s in samples if cluster and cluster not in s.metadata]
+        lacking = [s.id for s in samples if cluster and s.metadata.get(cluster) in (None, "")]
         if lacking:
             raise DataError(f"sample {lacking[0]!r} has no {cluster!r} to cluster by")
         self.total = len(samples) * repeats
@@ -116,7 +119,8 @@ def labelled(scorers: Iterable[GuardedScorer]) -> dict[str, GuardedScorer]:
     for scorer in scorers:
         if scorer.label in by_label:
             raise HarnessError(
-                f"two scorers are called {scorer.label!r}; write one as LABEL=REFERENCE"
+                f"two scorers are called {scorer.label!r}; write one as LABEL=REFERENCE, "
+                "or give the object a `name`"
             )
         by_label[scorer.label] = scorer
     return by_label

@@ -64,7 +64,7 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Attach results to the report, and say in one line what the user can mend."""
     report = yield
-    if "evaluate" not in getattr(item, "fixturenames", ()):
+    if not _is_ours(item):
         return report
     results = item.stash.get(_RESULTS, [])
     error = call.excinfo.value if call.excinfo else None
@@ -106,6 +106,10 @@ class _Reporter:
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
         self._results: list[dict[str, object]] = []
+        self._interrupted = False
+
+    def pytest_keyboard_interrupt(self) -> None:
+        self._interrupted = "harness.engine" in sys.modules
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         for name, value in report.user_properties:
@@ -128,7 +132,9 @@ class _Reporter:
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Show every result in one table, and the rows that failed a threshold."""
-        if not self._results:
+        if self._interrupted:
+            terminalreporter.write_line("What was recorded stays; the same command goes on from it")
+        if not any(result["runs"] for result in self._results):
             return
         from harness.loader import default_plugins
         from harness.report import results_table
@@ -137,8 +143,9 @@ class _Reporter:
         runs = self._of_all("runs")
         if runs:
             terminalreporter.write_line(results_table(runs))
-            last = runs[-1]["run"]
-            terminalreporter.write_line(f"The rows of a run: harness show {last} (harness runs)")
+            store = self._config.getoption("samescore_store")
+            more = f" --store {store}" if store else ""
+            terminalreporter.write_line(f"The rows: harness show {runs[-1]['run']}{more}")
         for result in self._results:
             for line in result["rows"] if isinstance(result["rows"], list) else ():
                 terminalreporter.write_line(f"lowest rows of {result['benchmark']}: {line}")
@@ -168,6 +175,12 @@ class _Reporter:
 
 
 _CODES = {"input": 2, "unscored": TOO_MUCH_UNSCORED, "threshold": BELOW_THRESHOLD}
+
+
+def _is_ours(item: pytest.Item) -> bool:
+    """Whether a test uses this plugin's fixture, and not another one of the same name."""
+    known = getattr(getattr(item, "_fixtureinfo", None), "name2fixturedefs", {})
+    return any(found.func.__module__ == __name__ for found in known.get("evaluate", ())[-1:])
 
 
 def _problem(error: BaseException | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -48,8 +49,10 @@ def results_table(results: Sequence[Mapping[str, object]]) -> str:
             head = [_benchmark(result)] if several else []
             counts = str(s["n"]), str(s["unscored"])
             names = *head, str(result["generator"]), label
-            table.add_row(*names, f"{s['mean']:.4f}", interval, *counts)
-    width = max(80, min(shutil.get_terminal_size().columns, 120))
+            mean = "–" if s["mean"] is None else f"{s['mean']:.4f}"
+            table.add_row(*names, mean, interval, *counts)
+    # A terminal is wide enough or the names fold; a pipe or a file has no width.
+    width = max(80, shutil.get_terminal_size().columns) if sys.stdout.isatty() else 1000
     console = Console(width=width, color_system=None)
     with console.capture() as capture:
         console.print(table)

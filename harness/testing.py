@@ -1,9 +1,10 @@
 """For authors of plugins: the contract of each kind of component as a check, and small helpers.
 
-from harness.testing import check_rewarder, completion
+Example:
+    from harness.testing import check_rewarder, completion
 
-def test_rouge() -> None:
-check_rewarder(Rouge(RougeSettings()), [completion("a cat", "the cat"), completion("", "x")])
+    def test_rouge() -> None:
+        check_rewarder("rouge:stem=true", [completion("a cat", "the cat"), completion("", "x")])
 """
 
 from __future__ import annotations

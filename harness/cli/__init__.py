@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import os
 import sys
 import traceback
@@ -44,6 +45,9 @@ def main(arguments: list[str] | None = None) -> int:
     blocked += filter(None, [os.environ.get("HARNESS_NO_PLUGIN")])
     if blocked:
         os.environ["HARNESS_NO_PLUGIN"] = ",".join(blocked)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal may lack a character
     # Read by torch when it is loaded: threads that spin slow a busy machine down many times over.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:

@@ -8,12 +8,15 @@ import logging
 import platform
 import re
 from importlib import metadata
+from typing import TYPE_CHECKING
 
-from harness.cli.run import Commands
 from harness.errors import HarnessError
 
+if TYPE_CHECKING:
+    from harness.cli._types import Commands
 
-def add_parser(commands: Commands[argparse.ArgumentParser]) -> None:
+
+def add_parser(commands: Commands) -> None:
     """Declare the command."""
     parser = commands.add_parser(
         "doctor",
@@ -53,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
     else:
         for section, lines in found.items():
             print(section)
-            for key, text in lines.items():
+            for key, text in (lines or {"none": ""}).items():
                 print(f"  {key:<20} {text}")
     return 1 if found["broken"] else 0
 
@@ -105,7 +108,7 @@ def _store(url: str | None) -> dict[str, str]:
 
     try:
         with Store(url, readonly=True) as store:
-            return {store.url: f"{len(store.runs())} runs"}
+            return {store.shown: f"{len(store.runs())} runs"}
     except HarnessError as error:
         return {"none": str(error)}
 

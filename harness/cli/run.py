@@ -7,15 +7,18 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from harness.cli._types import count, share
 from harness.errors import HarnessError
-
-Commands = argparse._SubParsersAction  # the name that argparse gives the type, private as it is
 
 _OPTIONS = ("store", "limit", "rows", "report_json", "max_unscored")
 
+if TYPE_CHECKING:
+    from harness.cli._types import Commands
 
-def add_parser(commands: Commands[argparse.ArgumentParser]) -> None:
+
+def add_parser(commands: Commands) -> None:
     """Declare the command."""
     parser = commands.add_parser(
         "run",
@@ -26,14 +29,14 @@ def add_parser(commands: Commands[argparse.ArgumentParser]) -> None:
         allow_abbrev=False,
     )
     parser.add_argument("--store", metavar="URL", help="a file or database URL to record in")
-    parser.add_argument("--limit", type=int, metavar="N", help="take only N samples of each suite")
+    parser.add_argument("--limit", type=count, metavar="N", help="take N samples of each suite")
     parser.add_argument(
         "--rows", action="append", metavar="GLOB", help="take only samples whose ids match"
     )
     parser.add_argument("--report-json", metavar="FILE", help="write the results to a JSON file")
     parser.add_argument(
         "--max-unscored",
-        type=float,
+        type=share,
         metavar="SHARE",
         help="fail when more than this share has no score (0.1)",
     )

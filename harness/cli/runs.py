@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from typing import TYPE_CHECKING
 
-from harness.cli.run import Commands
+if TYPE_CHECKING:
+    from harness.cli._types import Commands
 
 
-def add_parser(commands: Commands[argparse.ArgumentParser]) -> None:
+def add_parser(commands: Commands) -> None:
     """Declare the command."""
     parser = commands.add_parser("runs", help="list runs", description="List the runs of a store.")
     parser.add_argument("--store", metavar="URL", help="the store to read")

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.cli.run import Commands
+from harness.cli._types import count, share
 from harness.components import Sample
 from harness.errors import DataError
-from harness.references import Reference
+from harness.references import Reference, parse
 
 if TYPE_CHECKING:
+    from harness.cli._types import Commands
     from harness.data.tables import Row
     from harness.evaluation import Evaluation
     from harness.store.schema import ScoredRow
 
 
-def add_parser(commands: Commands[argparse.ArgumentParser]) -> None:
+def add_parser(commands: Commands) -> None:
     """Declare the command."""
     parser = commands.add_parser(
         "score",
@@ -29,15 +31,15 @@ def add_parser(commands: Commands[argparse.ArgumentParser]) -> None:
     )
     parser.add_argument("file", metavar="FILE", help="the table with the answers")
     add = parser.add_argument
-    add("--scorer", action="append", required=True, metavar="REF", help="a scorer; repeatable")
+    add("--scorer", action="extend", nargs="+", required=True, metavar="REF", help="scorers")
     add("--completion", required=True, metavar="COLUMN", help="the column with the answers")
     add("--reference", action="append", default=[], metavar="COLUMN", help="references; repeatable")
     add("--prompt", metavar="COLUMN", help="the column with the questions")
     add("--id", metavar="COLUMN", help="the column with the ids (row numbers)")
     add("-o", "--output", metavar="OUT", help="write the table with the scores to this file")
     add("--store", metavar="URL", help="a file or database URL to record in")
-    add("--limit", type=int, metavar="N", help="take only the first N rows")
-    add("--max-unscored", type=float, default=0.1, metavar="SHARE", help="share allowed (0.1)")
+    add("--limit", type=count, metavar="N", help="take only the first N rows")
+    add("--max-unscored", type=share, default=0.1, metavar="SHARE", help="share allowed (0.1)")
     parser.set_defaults(command=run)
 
 
@@ -52,11 +54,12 @@ def run(options: argparse.Namespace) -> int:
 
     if options.output:
         check_writable(options.output)
-    limit = None if options.limit is None else max(options.limit, 0)
-    rows = list(itertools.islice(read_table(options.file), limit))
+    rows = list(itertools.islice(read_table(options.file), options.limit))
     samples = [_sample(row, options) for row in rows]
-    # Not as text: the names of files and columns may hold anything.
-    answers = Reference("recorded", {"field": options.completion}, Path(options.file).name)
+    _refuse_overwriting(rows, options)
+    # Not as one text: the names of files and columns may hold anything.
+    field = json.dumps(options.completion, ensure_ascii=False)
+    answers = Reference("recorded", {"field": field}, Path(options.file).name)
     with shown():
         evaluation = evaluate(
             samples,
@@ -75,29 +78,38 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _sample(row: Row, options: argparse.Namespace) -> Sample:
-    prompt = _cell(row, options.prompt) if options.prompt else None
-    references = [_cell(row, column) for column in options.reference]
-    each = [r for given in references for r in (given if isinstance(given, list) else [given])]
+    from harness.data.samples import kept, references_in, required, text_in
+
+    for column in (options.completion, options.prompt, *options.reference):
+        if column is not None:
+            _check_column(row, column)
+    prompt = text_in(row, options.prompt, row.values[options.prompt]) if options.prompt else None
+    answer = text_in(row, options.completion, row.values[options.completion])
     return Sample(
-        id=str(_cell(row, options.id)) if options.id else str(row.number),
-        prompt="" if prompt is None else str(prompt),
-        references=tuple(str(r) for r in each if r is not None),
-        metadata={options.completion: _answer(row, options.completion)},
+        id=required(row, options.id) if options.id else str(row.number),
+        prompt=prompt or "",
+        references=tuple(r for column in options.reference for r in references_in(row, column)),
+        metadata={options.completion: kept(row, options.completion, answer)},
     )
 
 
-def _answer(row: Row, column: str) -> object:
-    """An answer; an empty cell of a CSV file is an empty answer, a null elsewhere is none."""
-    value = _cell(row, column)
-    separated = row.file.lower().endswith((".csv", ".tsv"))
-    return "" if value is None and separated else value
+def _refuse_overwriting(rows: Sequence[Row], options: argparse.Namespace) -> None:
+    """A column of the user's own is not replaced; scores of an earlier time are."""
+    labels = [parse(reference).label for reference in options.scorer]
+    columns = {column for row in rows for column in row.values}
+    taken = [n for n in labels if n in columns and f"{n}.unscored" not in columns]
+    if options.output and taken:
+        raise DataError(
+            f"{options.file}: the scores would replace the column {taken[0]!r}; "
+            "give the scorer another label: LABEL=REFERENCE"
+        )
 
 
-def _cell(row: Row, column: str) -> object:
+def _check_column(row: Row, column: str) -> None:
+    from harness.data.samples import no_column
+
     if column not in row.values:
-        there = ", ".join(row.values)
-        raise DataError(f"{row.where}: there is no column {column!r}; it has: {there}")
-    return row.values[column]
+        raise DataError(f"{row.where}: {no_column(column, row.values)}")
 
 
 def _with_scores(

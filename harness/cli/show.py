@@ -5,22 +5,23 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from harness.cli.run import Commands
+from harness.cli._types import count
 
 if TYPE_CHECKING:
+    from harness.cli._types import Commands
     from harness.evaluation import Evaluation
     from harness.store.schema import ScoredRow
 
 
-def add_parser(commands: Commands[argparse.ArgumentParser]) -> None:
+def add_parser(commands: Commands) -> None:
     """Declare the command."""
     parser = commands.add_parser("show", help="show a run", description="Show one run.")
     parser.add_argument("run", metavar="RUN", help="the start of a run's id, or `last`")
     parser.add_argument("--store", metavar="URL", help="the store to read")
-    parser.add_argument("--rows", type=int, default=3, metavar="N", help="show N rows (3)")
+    parser.add_argument("--rows", type=count, default=3, metavar="N", help="show N rows (3)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(command=run)
 
@@ -45,10 +46,14 @@ def run(options: argparse.Namespace) -> int:
             if causes:
                 print(f"{label} unscored: {causes}")
         git = record.provenance.get("git")
-        print(f"git {git}" if git else "not in a git repository")
+        print(_origin(git) if isinstance(git, Mapping) else "not in a git repository")
         for row in _telling(store.rows(record), options.rows, _any_unscored(evaluation)):
             _print_row(row)
     return 0
+
+
+def _origin(git: Mapping[str, object]) -> str:
+    return f"git {git.get('commit')}{' with uncommitted changes' if git.get('dirty') else ''}"
 
 
 def _any_unscored(evaluation: Evaluation) -> bool:
@@ -64,6 +69,8 @@ def _telling(rows: Iterator[ScoredRow], count: int, unscored: bool) -> Iterator[
 
 def _print_row(row: ScoredRow) -> None:
     print(f"\n[{row.completion.sample.id}] {row.completion.sample.prompt}".rstrip())
+    for reference in row.completion.sample.references:
+        print(f"  = {reference}")
     print(f"  → {row.completion.text or row.completion.error}")
     for label, score in row.scores.items():
         shown = f"{score.value:.4f}" if score.value is not None else f"{score.unscored}"

@@ -41,3 +41,8 @@ def _scalar(value: object) -> object:
     if callable(to_list):
         return plain(to_list())
     raise TypeError(f"{type(value).__name__} is no JSON value")
+
+
+def storable(text: str) -> str:
+    """Text that every store takes: half of a surrogate pair is written as an escape."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()

@@ -35,6 +35,7 @@ def load_samples(
             so is an empty one in CSV; "" in JSON and Parquet is one: the empty answer.
         id: The column of the ids; without it they are the numbers of the rows, from "1".
         metadata: The columns to keep, as JSON values; "rest" keeps all that are not named above.
+            An empty cell of a CSV file is kept as "": an answer that is empty, not missing.
 
     Raises:
         DataError: naming the file, the row and the column, for a table that cannot be read, a
@@ -54,7 +55,7 @@ def load_samples(
         found.update(row.values)
     for column in columns.optional():
         if column not in found:
-            raise DataError(f"{path}: {_no_column(column, found)}")
+            raise DataError(f"{path}: {no_column(column, found)}")
     return samples
 
 
@@ -67,10 +68,10 @@ class _Columns(NamedTuple):
 
     def sample(self, row: Row) -> Sample:
         return Sample(
-            id=str(row.number) if self.id is None else _required(row, self.id),
-            prompt=_required(row, self.prompt),
-            references=tuple(text for c in self.references for text in _references(row, c)),
-            metadata={c: _plain(row, c, row.values[c]) for c in self._kept(row) if c in row.values},
+            id=str(row.number) if self.id is None else required(row, self.id),
+            prompt=required(row, self.prompt),
+            references=tuple(text for c in self.references for text in references_in(row, c)),
+            metadata={c: kept(row, c, row.values[c]) for c in self._kept(row) if c in row.values},
         )
 
     def _kept(self, row: Row) -> Iterable[str]:
@@ -92,22 +93,25 @@ def _kept(metadata: str | Sequence[str] | None) -> tuple[str, ...] | None:
     return None if metadata == "rest" else _names(metadata or ())
 
 
-def _required(row: Row, column: str) -> str:
+def required(row: Row, column: str) -> str:
+    """A cell as text; raises DataError if the column is not there or the cell is empty."""
     if column not in row.values:
-        raise DataError(f"{row.where}: {_no_column(column, row.values)}")
-    text = _text(row, column, row.values[column])
+        raise DataError(f"{row.where}: {no_column(column, row.values)}")
+    text = text_in(row, column, row.values[column])
     if text is None:
         raise DataError(f"{row.where}: column {column!r} is empty; fill it or remove the row")
     return text
 
 
-def _references(row: Row, column: str) -> Iterable[str]:
+def references_in(row: Row, column: str) -> Iterable[str]:
+    """The references in a cell, which may hold a list; an empty one holds none."""
     cell = row.values.get(column)
-    texts = (_text(row, column, item) for item in (cell if isinstance(cell, list) else (cell,)))
+    texts = (text_in(row, column, item) for item in (cell if isinstance(cell, list) else (cell,)))
     return (text for text in texts if text is not None)
 
 
-def _text(row: Row, column: str, value: object) -> str | None:
+def text_in(row: Row, column: str, value: object) -> str | None:
+    """A cell's value as text, None where there is none; raises DataError for lists and objects."""
     if isinstance(value, str):
         return _encodable(row, column, value)
     value = _plain(row, column, value)
@@ -131,6 +135,13 @@ def _encodable(row: Row, column: str, text: str) -> str:
     return text
 
 
+def kept(row: Row, column: str, value: object) -> object:
+    """A cell as metadata keeps it: an empty one of CSV and TSV, where no null can be, is ""."""
+    if value is None and row.file.lower().endswith((".csv", ".tsv")):
+        return ""
+    return _plain(row, column, value)
+
+
 def _plain(row: Row, column: str, value: object) -> object:
     try:
         return plain(value)
@@ -138,7 +149,8 @@ def _plain(row: Row, column: str, value: object) -> object:
         raise DataError(f"{row.where}: column {column!r}: {error}; name other columns") from error
 
 
-def _no_column(column: str, columns: Iterable[str]) -> str:
+def no_column(column: str, columns: Iterable[str]) -> str:
+    """What to say of a column that is not there."""
     near = difflib.get_close_matches(column, columns, 1)
     hint = f"; did you mean {near[0]!r}?" if near else "."
     return f"there is no column {column!r}{hint} There are: {', '.join(columns)}"

@@ -64,17 +64,18 @@ class Database:
 
     def execute_many(
         self, connection: Connection, statement: sa.Insert, rows: Sequence[Mapping[str, object]]
-    ) -> None:
-        """Insert rows of plain text and numbers, all with the same keys.
+    ) -> int:
+        """Insert rows of plain text and numbers, all with the same keys; gives how many changed.
 
         The statement is compiled by SQLAlchemy and run by the driver: the values need no
         conversion, and converting them would cost as much as writing them.
         """
-        if rows:
-            compiled = statement.compile(dialect=connection.dialect, column_keys=list(rows[0]))
-            order = compiled.positiontup
-            values = [tuple(row[key] for key in order) for row in rows] if order else list(rows)
-            connection.exec_driver_sql(str(compiled), values)
+        if not rows:
+            return 0
+        compiled = statement.compile(dialect=connection.dialect, column_keys=list(rows[0]))
+        order = compiled.positiontup
+        values = [tuple(row[key] for key in order) for row in rows] if order else list(rows)
+        return connection.exec_driver_sql(str(compiled), values).rowcount
 
     @contextlib.contextmanager
     def _telling(self, doing: str) -> Iterator[None]:
@@ -124,9 +125,9 @@ def _connectable(url: sa.URL, readonly: bool) -> sa.Engine:
     if url.get_backend_name() != "sqlite":
         return sa.create_engine(url)
     arguments = {"timeout": 60, "check_same_thread": False}
-    if url.database is None:
+    if url.database in (None, "", ":memory:"):
         return sa.create_engine(url, poolclass=sa.pool.StaticPool, connect_args=arguments)
-    file = Path(url.database)
+    file = Path(str(url.database))
     _prepare_file(file, readonly)
     if readonly and not os.access(file.parent, os.W_OK) and not Path(f"{file}-wal").exists():
         # SQLite writes beside a file even to read it, unless it is told that nobody writes.

@@ -15,6 +15,7 @@ from typing import NamedTuple, cast
 import sqlalchemy as sa
 
 from harness.components import Completion, Credit, Finish, Sample, Score, Unscored, Usage
+from harness.data.plain import storable
 
 SCHEMA_VERSION = "1"
 
@@ -35,6 +36,7 @@ runs = sa.Table(
     sa.Column("config", sa.Text, nullable=False),
     sa.Column("provenance", sa.Text, nullable=False),
     sa.Column("started", sa.Float, nullable=False),
+    sa.Column("opened", sa.Float, nullable=False),
     sa.Column("finished", sa.Float),
 )
 components = sa.Table(
@@ -91,6 +93,10 @@ run_rows = sa.Table(
     sa.Column("completion", sa.Text, sa.ForeignKey("completions.key"), nullable=False),
     sqlite_with_rowid=False,
 )
+
+
+# Written out, as statements for many rows have no room for a parameter of their own.
+FAILED: sa.ColumnElement[str] = sa.literal_column("'error'")
 
 
 class Placed(NamedTuple):
@@ -160,6 +166,7 @@ def run_row(record: RunRecord) -> dict[str, object]:
         "config": to_json(record.config),
         "provenance": to_json(record.provenance),
         "started": record.started,
+        "opened": record.started,
         "finished": None,
     }
 
@@ -185,7 +192,7 @@ def sample_row(placed: Placed) -> dict[str, object]:
         "digest": placed.digest,
         "prompt": sample.prompt,
         "refs": to_json(sample.references),
-        "metadata": to_json(dict(sample.metadata)) if sample.metadata else None,
+        "metadata": storable(to_json(dict(sample.metadata))) if sample.metadata else None,
     }
 
 

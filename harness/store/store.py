@@ -18,6 +18,7 @@ from harness.components import Completion, Sample, Score
 from harness.errors import HarnessError, StoreError
 from harness.store.database import Database
 from harness.store.schema import (
+    FAILED,
     SCHEMA_VERSION,
     Placed,
     RunRecord,
@@ -72,9 +73,12 @@ class Store:
         self.close()
 
     def begin(self, record: RunRecord, descriptions: Mapping[str, object]) -> None:
-        """Record that a run starts, or goes on, and describe its components by fingerprint."""
+        """Record that a run starts, or goes on, and describe its components by fingerprint.
+
+        A run that goes on keeps the start and the origin that it had.
+        """
         row = run_row(record)
-        again = {name: row[name] for name in ("status", "provenance", "started", "finished")}
+        again = {name: row[name] for name in ("status", "opened", "finished")}
         known = [{"fingerprint": f, "description": to_json(d)} for f, d in descriptions.items()]
         with self._database.writing() as connection:
             statement = self._insert(runs).on_conflict_do_update(index_elements=["id"], set_=again)
@@ -111,8 +115,12 @@ class Store:
 
     def add_completions(
         self, run: str, generator: str, placed: Sequence[Placed], new: set[str]
-    ) -> None:
-        """Place completions in a run; those whose keys are `new` are recorded too."""
+    ) -> bool:
+        """Place completions in a run; those whose keys are `new` are recorded too.
+
+        Of two processes that make one completion, what the first recorded stands: scores
+        belong to it. Gives whether that was ours each time.
+        """
         fresh = list({p.key: p for p in placed if p.key in new}.values())
         rows = [
             {
@@ -128,21 +136,22 @@ class Store:
         with self._database.writing() as connection:
             known = [sample_row(p) for p in fresh]
             add(connection, self._insert(samples).on_conflict_do_nothing(), known)
-            add(
-                connection, self._upsert(completions), [completion_row(p, generator) for p in fresh]
-            )
+            statement = self._upsert(completions, completions.c.finish == FAILED)
+            made = add(connection, statement, [completion_row(p, generator) for p in fresh])
             add(connection, self._insert(run_rows).on_conflict_do_nothing(), rows)
+        return made == len(fresh)
 
     def add_scores(self, scorer: str, scored: Mapping[str, Score]) -> None:
         """Record a scorer's scores by completion key, over what it could not score before."""
         with self._database.writing() as connection:
             rows = [score_row(scorer, key, score) for key, score in scored.items()]
-            self._database.execute_many(connection, self._upsert(scores), rows)
+            statement = self._upsert(scores, scores.c.value.is_(None))
+            self._database.execute_many(connection, statement, rows)
 
     def runs(self) -> list[RunRecord]:
         """Every run, the latest last."""
         with self._database.reading() as connection:
-            query = sa.select(runs).order_by(runs.c.started, runs.c.id)
+            query = sa.select(runs).order_by(runs.c.opened, runs.c.id)
             return [run_record(row) for row in connection.execute(query)]
 
     def run(self, prefix: str) -> RunRecord:
@@ -162,7 +171,7 @@ class Store:
 
     def latest(self, name: str) -> RunRecord | None:
         """The latest run of this name."""
-        query = sa.select(runs).where(runs.c.name == name).order_by(runs.c.started.desc()).limit(1)
+        query = sa.select(runs).where(runs.c.name == name).order_by(runs.c.opened.desc()).limit(1)
         with self._database.reading() as connection:
             row = connection.execute(query).first()
         return run_record(row) if row else None
@@ -200,11 +209,12 @@ class Store:
                     }
                     yield ScoredRow(row.ordinal, completion_of(row, sample_of(row)), of_row)
 
-    def _upsert(self, table: sa.Table) -> Insert:
+    def _upsert(self, table: sa.Table, over: sa.ColumnElement[bool]) -> Insert:
+        """Insert rows, in place of those there are only where `over` holds of them."""
         statement = self._insert(table)
         keys = [c.name for c in table.primary_key]
         rest = {c.name: statement.excluded[c.name] for c in table.c if not c.primary_key}
-        return statement.on_conflict_do_update(index_elements=keys, set_=rest)
+        return statement.on_conflict_do_update(index_elements=keys, set_=rest, where=over)
 
     def _check_schema(self, readonly: bool) -> None:
         version = self._schema_version()

@@ -92,9 +92,7 @@ def _completions(
         raise ValueError(f"{len(prompts)} prompts for {len(predictions)} predictions")
     rows = zip(predictions, references, prompts, strict=True)
     return [
-        Completion(
-            Sample(str(i), prompt, (given,) if isinstance(given, str) else tuple(given)), text
-        )
+        Completion(Sample(str(i), prompt, _texts(given)), text)
         for i, (text, given, prompt) in enumerate(rows)
     ]
 

@@ -20,9 +20,12 @@ from transformers import (
 )
 
 from harness.errors import HarnessError
+from harness.fingerprint import digest
 from harness.models import fetch_from_hub, find, resolve
 from harness_gpt2._gguf import converted
 from harness_gpt2._quiet import first_line, quiet
+
+_NO_RESULT = ("_name_or_path", "transformers_version")
 
 
 @dataclass(frozen=True)
@@ -47,10 +50,13 @@ class Loaded:
 
     @cached_property
     def identity(self) -> dict[str, str]:
-        """Digests of weights and tokenizer, versions, device and precision."""
+        """Digests of weights, configuration and tokenizer, versions, device and precision."""
+        config = self.model.config.to_dict()
         return {
             "weights": weights_digest(self.model),
             "tokenizer": tokenizer_digest(self.tokenizer),
+            "config": digest({k: v for k, v in config.items() if k not in _NO_RESULT}),
+            "ends": ",".join(map(str, sorted(self.end_tokens))),
             "torch": str(torch.__version__),
             "transformers": transformers.__version__,
             "device": self.model.device.type,

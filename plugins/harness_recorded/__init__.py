@@ -29,7 +29,7 @@ class Recorded:
     def _answer(self, sample: Sample, attempt: int) -> Completion:
         text = sample.metadata.get(self.field)
         if text is None:
-            error = f"the sample has no {self.field!r}"
+            error = f"the sample has nothing under {self.field!r}"
             return Completion(sample, "", "error", attempt=attempt, error=error)
         return Completion(sample, str(text), attempt=attempt)
 

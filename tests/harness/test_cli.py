@@ -159,8 +159,9 @@ def test_a_failed_answer_is_unscored_and_an_empty_one_is_wrong(harness: Harness)
     command = ["score", "a.jsonl", "--completion", "a", "--reference", "r", "--scorer", "match"]
     done = harness(*command)
     assert done.returncode == 2
-    assert "match left 1 of 3 unscored (1 no_completion; the first: the sample has no 'a')" in (
-        done.stderr
+    assert (
+        "match left 1 of 3 unscored (1 no_completion; the first: the sample has nothing under 'a')"
+        in (done.stderr)
     )
     out = succeeded(harness(*command, "--max-unscored", "0.5", "-o", "out.jsonl"))
     assert "0.5000" in out

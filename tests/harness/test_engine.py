@@ -20,12 +20,13 @@ from harness import (
     Run,
     Sample,
     Score,
-    StoreError,
     Unscored,
     UnscoredError,
     evaluate,
     hookimpl,
 )
+from harness.guards import GuardedGenerator, GuardedScorer
+from harness.report import evaluation_table
 from harness.store import Store
 from harness.testing import installed
 
@@ -127,7 +128,9 @@ def test_all_unscored_is_an_error_whatever_share_is_allowed(own_store: Path) -> 
         evaluate(SAMPLES, generator=Echo(), scorers=[scorer], max_unscored=1.0)
     status, kept = last_run(own_store)
     assert status == "failed"
-    assert kept.summaries == {}
+    assert kept["scoring"].n == 0
+    assert kept["scoring"].causes == {"refusal": 20}
+    assert "–" in evaluation_table([kept])
     assert [row.scores["scoring"].unscored for row in kept.rows()] == [Unscored.REFUSAL] * 20
 
 
@@ -286,9 +289,10 @@ def test_plans_that_cannot_be_run_are_refused() -> None:
         evaluate(SAMPLES, generator=Echo(), scorers=["match", "match"])
 
 
-def test_half_a_surrogate_pair_in_metadata_is_one_clear_error() -> None:
-    with pytest.raises(StoreError, match="surrogates not allowed"):
-        evaluate([Sample("a", "p", metadata={"k": "\ud800"})], generator=Echo(), scorers=["match"])
+def test_half_a_surrogate_pair_in_metadata_is_kept() -> None:
+    sample = Sample("a", "p", ("p",), metadata={"k": "\ud800"})
+    result = evaluate([sample], generator=Echo(), scorers=["match"])
+    assert [row.completion.sample.metadata for row in result.rows()] == [{"k": "\ud800"}]
 
 
 def test_the_same_scorer_may_have_two_labels() -> None:
@@ -395,3 +399,66 @@ def test_nothing_is_kept_of_a_store_in_memory(own_store: Path) -> None:
     result = evaluate(SAMPLES, generator=Echo(), scorers=["match"], store="sqlite://")
     assert len(list(result.rows())) == 20
     assert not own_store.exists()
+
+
+def test_one_object_under_two_labels_has_one_thread() -> None:
+    threads: set[int] = set()
+
+    def verdict(completion: Completion) -> Score:
+        threads.add(threading.get_ident())
+        return Score(1.0)
+
+    component = Scoring(verdict)
+    two = [GuardedScorer(label, component, {"name": label}) for label in "ab"]
+    result = evaluate(SAMPLES, generator=Echo(), scorers=two)
+    assert result["a"].n == result["b"].n == 20
+    assert len(threads) == 1
+
+
+def test_a_share_is_not_missed_by_rounding() -> None:
+    def verdict(completion: Completion) -> Score:
+        few = int(completion.sample.id) < 29
+        return Score.missing(Unscored.REFUSAL) if few else Score(1.0)
+
+    samples = [Sample(str(i), str(i)) for i in range(100)]
+    found = evaluate(samples, generator=Echo(), scorers=[Scoring(verdict)], max_unscored=0.29)
+    assert found["scoring"].unscored == 29
+
+
+def test_what_another_process_recorded_first_stands() -> None:
+    """A run that makes what the store has by then scores what the store has."""
+    asked: list[str] = []
+
+    class Slow(Echo):
+        """While it answers, another run with the same generator answers and records."""
+
+        def generate(self, samples: Sequence[Sample], *, attempt: int = 0) -> list[Completion]:
+            asked.append("again")
+            mine = f"answer {len(asked)}"
+            if len(asked) == 1:
+                evaluate(samples, generator=slow, scorers=["match"], name="other")
+            return [Completion(s, mine, attempt=attempt) for s in samples]
+
+    slow = GuardedGenerator("slow", Slow(), {"name": "slow"})
+    samples = [Sample("a", "p", ("answer 2",))]
+    result = evaluate(samples, generator=slow, scorers=["match"])
+    assert asked == ["again", "again"]
+    assert [row.completion.text for row in result.rows()] == ["answer 2"]
+    assert result["match"].mean == 1.0
+
+
+def test_what_is_no_sample_or_no_list_of_scorers_is_told() -> None:
+    with pytest.raises(HarnessError, match=r"no harness\.Sample"):
+        evaluate([{"prompt": "p"}], generator=Echo(), scorers=["match"])  # type: ignore[list-item]
+    with pytest.raises(HarnessError, match="give a list"):
+        evaluate(SAMPLES, generator=Echo(), scorers="match")
+    with pytest.raises(HarnessError, match="at least one scorer"):
+        evaluate(SAMPLES, generator=Echo(), scorers=[])
+    with pytest.raises(TypeError, match="a tuple of texts"):
+        Sample("a", "p", "Paris")  # type: ignore[arg-type]
+
+
+def test_clusters_need_a_name_for_each_sample() -> None:
+    samples = [Sample("a", "p", metadata={"doc": "x"}), Sample("b", "q", metadata={"doc": ""})]
+    with pytest.raises(HarnessError, match="'b' has no 'doc'"):
+        evaluate(samples, generator=Echo(), scorers=["match"], cluster="doc")

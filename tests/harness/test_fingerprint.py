@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -94,3 +96,25 @@ def test_differences_name_the_keys_within_and_show_values_in_brief() -> None:
         f"f: short → {'l' * 12}…",
     ]
     assert differences(old, old) == []
+
+
+def test_long_arrays_that_differ_in_the_middle_have_different_digests() -> None:
+    one, other = np.zeros(5000), np.zeros(5000)
+    other[2500] = 1
+    assert digest({"weights": one}) != digest({"weights": other})
+
+
+def test_a_module_of_a_namespace_package_is_digested_with_its_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "spacey" / "rouge"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    (package / "_score.py").write_text("A = 1")
+    monkeypatch.syspath_prepend(tmp_path)
+    importlib.import_module("spacey.rouge")
+    code_digest.cache_clear()
+    before = code_digest("spacey.rouge")
+    (package / "_score.py").write_text("A = 2")
+    code_digest.cache_clear()
+    assert code_digest("spacey.rouge") != before

@@ -11,6 +11,7 @@ import pytest
 
 from harness import Completion, Score, Unscored, scorer
 from harness.errors import HarnessError, PluginError
+from harness.judging import JudgeScorer
 from harness.testing import check_rewarder, completion
 
 BATCH = [completion(f"text {i}", id=str(i)) for i in range(20)]
@@ -164,3 +165,24 @@ def test_a_concurrency_of_nothing_is_refused_and_does_not_hang() -> None:
 
     with pytest.raises(PluginError, match="concurrency is 0"):
         scorer(Judging(right, concurrency=0))
+
+
+def test_all_judges_share_one_event_loop() -> None:
+    loops: set[int] = set()
+    barrier = threading.Barrier(8)
+
+    class Looking:
+        async def judge(self, completion: Completion) -> Score:
+            loops.add(id(asyncio.get_running_loop()))
+            return Score(1.0)
+
+    def judge() -> None:
+        barrier.wait()
+        JudgeScorer(Looking()).score([completion("x")])
+
+    threads = [threading.Thread(target=judge) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(loops) == 1

@@ -23,7 +23,7 @@ from harness import models
 from harness.cli.models import add_parser
 from harness.components import Model
 from harness.errors import HarnessError, PluginError
-from harness.loader import default_plugins
+from harness.loader import _installed_without
 
 WEIGHTS = os.urandom(300_000)
 WHEEL = "tiny_model-1.0-py3-none-any.whl"
@@ -353,9 +353,9 @@ def plugin(index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
         f"    yield {model!r}\n"
     )
     monkeypatch.syspath_prepend(site)
-    default_plugins.cache_clear()
+    _installed_without.cache_clear()
     yield model
-    default_plugins.cache_clear()
+    _installed_without.cache_clear()
     sys.modules.pop("tiny_plugin", None)
 
 

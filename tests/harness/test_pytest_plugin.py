@@ -314,3 +314,20 @@ def test_a_failure_of_somebody_elses_test_keeps_its_traceback(
     assert done.returncode == 1
     assert "harness.scorer('nonesuch')" in done.stdout
     assert "= samescore =" not in done.stdout
+
+
+def test_a_fixture_of_the_same_name_is_left_alone(run: Run) -> None:
+    code = """
+        import pytest
+
+        @pytest.fixture
+        def evaluate():
+            return lambda: False
+
+        def bench_own(evaluate):
+            assert evaluate()
+    """
+    Path("benchmarks/bench_own.py").write_text(textwrap.dedent(code))
+    exit_code, out = run("benchmarks/bench_own.py")
+    assert exit_code == 1, out
+    assert "samescore ===" not in out

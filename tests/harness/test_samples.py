@@ -34,7 +34,7 @@ def test_columns_become_samples(faq: Path) -> None:
 
     assert samples == [
         Sample("a", "Who?", ("Ann",), {"topic": "x"}),
-        Sample("b", "What,\nnow?", (), {"topic": None}),
+        Sample("b", "What,\nnow?", (), {"topic": ""}),
         Sample("c", "7", ("one", "two"), {"topic": "y"}),
     ]
 
@@ -49,7 +49,7 @@ def test_without_an_id_column_rows_are_counted_from_one(faq: Path) -> None:
 def test_rest_keeps_all_columns_that_are_not_named(faq: Path) -> None:
     first = load_samples(faq, prompt="question", references="answer", metadata="rest")[0]
 
-    assert first.metadata == {"key": "a", "other": None, "topic": "x"}
+    assert first.metadata == {"key": "a", "other": "", "topic": "x"}
 
 
 def test_a_reference_cell_is_one_several_or_none(tmp_path: Path) -> None:

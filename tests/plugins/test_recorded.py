@@ -28,7 +28,7 @@ def test_another_column_can_be_named() -> None:
 def test_a_sample_without_an_answer_has_failed(metadata: dict[str, object]) -> None:
     found = generator("recorded").generate([sample("a", **metadata)], attempt=2)
     assert (found[0].finish, found[0].text, found[0].attempt) == ("error", "", 2)
-    assert found[0].error == "the sample has no 'completion'"
+    assert found[0].error == "the sample has nothing under 'completion'"
 
 
 def test_every_attempt_gives_the_same_answer() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import importlib
 import inspect
 import re
 import sys
@@ -20,6 +21,18 @@ from harness.cli import parser
 from harness.loader import ROLES, default_plugins
 from harness.settings import describe
 
+FOR_PLUGINS = (
+    "harness.models.resolve",
+    "harness.models.cache_folder",
+    "harness.models.fetch_from_hub",
+    "harness.data.tables.read_table",
+    "harness.fingerprint.digest",
+    "harness.fingerprint.file_digest",
+    "harness.testing.check_rewarder",
+    "harness.testing.check_generator",
+    "harness.testing.completion",
+    "harness.testing.installed",
+)
 FOLDER = Path(__file__).parent / "reference"
 NOTE = "<!-- Made by docs/make_reference.py from the code; edit the code. -->\n"
 
@@ -36,17 +49,23 @@ def hooks() -> str:
 
 def python() -> str:
     """Every public name with its docstring."""
-    lines = [NOTE, "# Python", "", "Everything here is imported from `harness`."]
+    lines = [NOTE, "# Python", "", "Imported from `harness`:"]
     for name in harness.__all__:
-        value = getattr(harness, name)
-        doc = inspect.getdoc(value) if callable(value) else None
-        lines += ["", f"## `{name}`", ""]
-        if inspect.isfunction(value) or (
-            isinstance(value, type) and dataclasses.is_dataclass(value)
-        ):
-            lines += ["```python", f"{name}{_signature(value)}", "```", ""]
-        lines += _markdown(str(doc or ""))
+        lines += _entry(name, getattr(harness, name))
+    lines += ["", "# For plugins", "", "What a plugin may import beside that:"]
+    for path in FOR_PLUGINS:
+        module, _, name = path.rpartition(".")
+        lines += _entry(path, getattr(importlib.import_module(module), name))
     return "\n".join(lines) + "\n"
+
+
+def _entry(name: str, value: object) -> list[str]:
+    """A name with its signature and its docstring."""
+    lines = ["", f"## `{name}`", ""]
+    if inspect.isfunction(value) or (isinstance(value, type) and dataclasses.is_dataclass(value)):
+        short = name.rpartition(".")[2]
+        lines += ["```python", f"{short}{_signature(value)}", "```", ""]
+    return lines + _markdown(str(inspect.getdoc(value) or "") if callable(value) else "")
 
 
 def commands() -> str:

@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,6 +44,8 @@ class Database:
         except ImportError as error:
             needed = error.name or str(error)
             raise StoreError(f"the store {self.shown} needs {needed}: pip install it") from error
+        # Python 3.13 warns of a connection that is left to the garbage collector.
+        weakref.finalize(self, self._engine.dispose)
 
     def close(self) -> None:
         """Give the connections back."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-import re
 
 import pytest
+
+from harness.references import label_of
 
 # OpenMP threads that spin while they wait make two busy cores many times slower.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -40,10 +41,4 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     own: tuple[str, ...] = getattr(metafunc.module, "GENERATORS", ())
     if own and "generator" in metafunc.fixturenames:
         named = metafunc.config.getoption("generator", None) or own
-        metafunc.parametrize("generator", named, ids=[_label(g) for g in named])
-
-
-def _label(reference: str) -> str:
-    """Its label, or else the reference itself; whether it is one, the benchmark finds out."""
-    label = re.match(r"([^:=\s]+)=", reference)
-    return label[1] if label else reference
+        metafunc.parametrize("generator", named, ids=[label_of(g) for g in named])

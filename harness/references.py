@@ -50,6 +50,12 @@ def parse(text: str) -> Reference:
     return Reference(name, settings, labelled["label"] if labelled else body)
 
 
+def label_of(text: str) -> str:
+    """The label of what may be a reference, or else the text; never raises."""
+    labelled = _LABEL.fullmatch(text)
+    return labelled["label"] if labelled else text
+
+
 def is_name(text: str) -> bool:
     """Whether a component can be called so: its name, without a distribution."""
     return bool(_NAME.fullmatch(text)) and "/" not in text

@@ -65,12 +65,6 @@ def generators(options: argparse.Namespace) -> list[str]:
     return [*recorded, *_several(options, "generator")] or [SMOLLM2]
 
 
-def label(reference: str) -> str:
-    """A reference's label, or else its text; whether it is one, the benchmark finds out."""
-    found = re.match(r"([^:=\s]+)=", reference)
-    return found[1] if found else reference
-
-
 def _several(options: argparse.Namespace, name: str) -> tuple[str, ...]:
     """An option's values; none where pytest was started so that it does not know the option."""
     return tuple(getattr(options, name, None) or ())

@@ -111,13 +111,6 @@ class BertScore:
             for completion, job in zip(completions, jobs, strict=True)
         ]
 
-    def prepare(self, references: Sequence[str]) -> None:
-        """Encode references ahead of time, as far as the cache has room."""
-        texts = [text.strip() for text in references]
-        with torch.autocast(self._encoder.device.type, enabled=False):
-            for chunk, ids in self._chunks([(text, text) for text in dict.fromkeys(texts)]):
-                self._encode(chunk, ids)
-
     def _measure(self, pairs: Sequence[Pair]) -> dict[Pair, Measured]:
         measured = dict.fromkeys(pairs, Measured(ZERO))
         for chunk, ids in self._chunks(pairs):

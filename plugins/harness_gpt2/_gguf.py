@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import io
 import logging
 import shutil
@@ -22,6 +21,7 @@ from transformers import (
 )
 
 from harness.errors import HarnessError
+from harness.fingerprint import file_digest
 from harness.models import cache_folder
 from harness_gpt2._quiet import first_line, quiet
 
@@ -37,8 +37,7 @@ def converted(file: Path) -> Path:
     with file.open("rb") as opened:
         if opened.read(4) != b"GGUF":
             raise HarnessError(f"{file} is no GGUF file; give a GGUF file or a model's directory")
-        opened.seek(0)
-        digest = hashlib.file_digest(opened, "sha256").hexdigest()
+    digest = file_digest(file)
     home = cache_folder() / "gguf" / f"{digest[:32]}-transformers-{transformers.__version__}"
     if home.is_dir():
         return home

@@ -15,6 +15,7 @@ FILE = re.compile(r"^`(?P<name>[\w./]+)`:\n\n```\w+\n(?P<text>.*?)^```", re.MULT
 SHELL = re.compile(r"^```console\n(?P<text>.*?)^```", re.MULTILINE | re.DOTALL)
 
 
+PAGES = ["tutorial.md", "how-to/write-a-plugin.md", "how-to/use-evaluate-metrics.md"]
 INSTALL = "python -m pip install -q --no-deps --no-build-isolation --target site ."
 
 
@@ -23,10 +24,10 @@ def commands(page: str) -> list[str]:
     lines = [line for block in SHELL.finditer(page) for line in block["text"].splitlines()]
     shown = [line[2:] for line in lines if line.startswith("$ ")]
     ours = [INSTALL if command == "pip install ." else command for command in shown]
-    return [c for c in ours if not c.startswith(("pip install 'samescore", "python3 -m venv"))]
+    return [c for c in ours if not c.startswith(("pip install -c", "python3 -m venv"))]
 
 
-@pytest.mark.parametrize("name", ["tutorial.md", "how-to/write-a-plugin.md"])
+@pytest.mark.parametrize("name", PAGES)
 def test_what_a_page_shows_works(name: str, tmp_path: Path, minilm: str, smollm2: str) -> None:
     """The files it shows are written, then its commands are run, in order."""
     page = (PROJECT / "docs" / name).read_text("utf-8")

@@ -206,15 +206,6 @@ def test_a_trainers_autocast_changes_nothing(architecture: str) -> None:
         assert tiny(architecture, cache_mb=0).score(completions(PAIRS)) == expected
 
 
-def test_references_may_be_encoded_ahead() -> None:
-    rewarder = scorer("bert")
-    expected = tiny("bert").score(completions(PAIRS))
-
-    rewarder.prepare(RECORDED["idf_references"])  # type: ignore[attr-defined]
-
-    assert rewarder.score(completions(PAIRS)) == expected
-
-
 def test_chunks_do_not_change_scores(monkeypatch: pytest.MonkeyPatch) -> None:
     from harness_bertscore import _build, _scorer
 

@@ -24,11 +24,13 @@ if TYPE_CHECKING:
         Query,
         Retriever,
         Rewarder,
+        Rewards,
         Run,
         Sample,
         Score,
         Trainer,
         TrainingResult,
+        TrainingStep,
         TrainingTask,
         Unscored,
         Usage,
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from harness.errors import DataError, HarnessError, PluginError, StoreError, UnscoredError
     from harness.evaluation import Evaluation, Summary
     from harness.hookspecs import hookimpl, hookspec
+    from harness.training import train
 
 __all__ = [
     "Completion",
@@ -56,6 +59,7 @@ __all__ = [
     "Query",
     "Retriever",
     "Rewarder",
+    "Rewards",
     "Run",
     "Sample",
     "Score",
@@ -63,6 +67,7 @@ __all__ = [
     "Summary",
     "Trainer",
     "TrainingResult",
+    "TrainingStep",
     "TrainingTask",
     "Unscored",
     "UnscoredError",
@@ -74,6 +79,7 @@ __all__ = [
     "load_samples",
     "retriever",
     "scorer",
+    "train",
     "trainer",
 ]
 
@@ -85,6 +91,7 @@ _ELSEWHERE = {
     "harness.evaluation": "Evaluation Summary",
     "harness.hookspecs": "hookimpl hookspec",
     "harness.data.samples": "load_samples",
+    "harness.training": "train",
 }
 _HOME = {name: module for module, names in _ELSEWHERE.items() for name in names.split()}
 

@@ -16,7 +16,7 @@ from harness.loader import default_plugins
 from harness.references import Reference, parse
 
 
-def scorer(reference: str | Rewarder | Judge | GuardedScorer) -> GuardedScorer:
+def scorer(reference: str | Reference | Rewarder | Judge | GuardedScorer) -> GuardedScorer:
     """The scorer that a reference names, or a rewarder or judge of your own, guarded.
 
     Raises:
@@ -24,16 +24,16 @@ def scorer(reference: str | Rewarder | Judge | GuardedScorer) -> GuardedScorer:
     """
     if isinstance(reference, GuardedScorer):
         return reference
-    if isinstance(reference, str):
-        parsed = parse(reference)
+    if isinstance(reference, str | Reference):
+        parsed = parse(reference) if isinstance(reference, str) else reference
         built = default_plugins().build(parsed, "rewarder", "judge")
         judges = built.role == "judge"
         rewarder = JudgeScorer(built.instance) if judges else cast(Rewarder, built.instance)
         return GuardedScorer(parsed.label, rewarder, built.description, str(parsed))
-    _refuse_class(reference)
+    refuse_class(reference)
     if not isinstance(reference, Rewarder | Judge):
         raise PluginError(f"{reference!r} is no scorer: it has neither `score` nor `judge`")
-    return GuardedScorer(_name(reference), _rewarder(reference), _describe(reference))
+    return GuardedScorer(name_of(reference), _rewarder(reference), describe(reference))
 
 
 def generator(reference: str | Reference | Generator | GuardedGenerator) -> GuardedGenerator:
@@ -48,10 +48,10 @@ def generator(reference: str | Reference | Generator | GuardedGenerator) -> Guar
         parsed = parse(reference) if isinstance(reference, str) else reference
         built = default_plugins().build(parsed, "generator")
         return GuardedGenerator(parsed.label, built.instance, built.description, str(parsed))
-    _refuse_class(reference)
+    refuse_class(reference)
     if not isinstance(reference, Generator):
         raise PluginError(f"{reference!r} is no generator: it has no `generate`")
-    return GuardedGenerator(_name(reference), reference, _describe(reference))
+    return GuardedGenerator(name_of(reference), reference, describe(reference))
 
 
 def retriever(reference: str) -> Retriever:
@@ -63,7 +63,7 @@ def retriever(reference: str) -> Retriever:
     return cast(Retriever, default_plugins().build(reference, "retriever").instance)
 
 
-def trainer(reference: str) -> Trainer:
+def trainer(reference: str | Reference) -> Trainer:
     """The trainer that a reference names.
 
     Raises:
@@ -72,20 +72,18 @@ def trainer(reference: str) -> Trainer:
     return cast(Trainer, default_plugins().build(reference, "trainer").instance)
 
 
-def _rewarder(component: Rewarder | Judge) -> Rewarder:
-    return component if isinstance(component, Rewarder) else JudgeScorer(component)
-
-
-def _refuse_class(reference: object) -> None:
+def refuse_class(reference: object) -> None:
+    """Raise PluginError for a class where an instance of it is meant."""
     if isinstance(reference, type):
         raise PluginError(f"{reference.__name__} is a class; give an instance of it")
 
 
-def _name(component: object) -> str:
+def name_of(component: object) -> str:
+    """What an object that is no reference is called: its `name`, or that of its class."""
     return str(getattr(component, "name", type(component).__name__))
 
 
-def _describe(component: object) -> Mapping[str, object]:
+def describe(component: object) -> Mapping[str, object]:
     """What an object's results hang on, where it can be known: fields, or its own identity.
 
     An object that tells neither, or whose code is in no file (a notebook's), is taken for
@@ -102,3 +100,7 @@ def _describe(component: object) -> Mapping[str, object]:
     elif "settings" not in description or not description["code"]:
         description["identity"] = {"object": uuid.uuid4().hex}
     return description
+
+
+def _rewarder(component: Rewarder | Judge) -> Rewarder:
+    return component if isinstance(component, Rewarder) else JudgeScorer(component)

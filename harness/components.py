@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import Generic, Literal, Protocol, TypeVar, runtime_checkable
 
 T_co = TypeVar("T_co", covariant=True)
@@ -146,21 +147,60 @@ class Match:
 
 
 @dataclass(frozen=True, slots=True)
+class TrainingStep:
+    """One step of a training: its `metrics` by name, and some of its completions with scores.
+
+    `seconds` is what the step took. The scores of an example are by the scorer's label.
+    """
+
+    step: int
+    total: int
+    metrics: Mapping[str, float]
+    seconds: float = 0.0
+    examples: Sequence[tuple[Completion, Mapping[str, Score]]] = ()
+
+
+class Rewards(Protocol):
+    """The scorers of a training: `weights` by label; a weight of 0 means watched only."""
+
+    @property
+    def weights(self) -> Mapping[str, float]: ...
+
+    def score(self, completions: Sequence[Completion]) -> Mapping[str, list[Score]]:
+        """Every scorer's scores by label, in order; scorers run at the same time."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
 class TrainingTask:
-    """What to train on, the scorers that reward (references with weights), and where to write."""
+    """What to train on and against, and where to write.
+
+    `samples` are trained on; `held_out` never, but may be evaluated under way. The trainer calls
+    `report` once a step, and stops with KeyboardInterrupt, all saved, soon after `interrupted()`
+    is true. With `resume` it goes on from what lies in `output`, if that is the same training.
+    """
 
     samples: Sequence[Sample]
-    scorers: Mapping[str, float]
-    output: str
+    rewards: Rewards
+    output: Path
     seed: int = 0
+    resume: bool = True
+    held_out: Sequence[Sample] = ()
+    report: Callable[[TrainingStep], None] = lambda step: None
+    interrupted: Callable[[], bool] = lambda: False
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingResult:
-    """Where the trained model lies, and the last value of each metric."""
+    """Where the trained model lies, and the last value of each metric.
 
-    model: str
+    `use` is the reference of the component that the model is for, such as
+    `gpt2:model=runs/ppo`, with the settings that it was trained under; empty for none.
+    """
+
+    model: Path
     metrics: Mapping[str, float] = field(default_factory=dict)
+    use: str = ""
 
 
 @runtime_checkable
@@ -247,10 +287,11 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """An evaluation under way: what observers are told about.
+    """An evaluation or a training under way: what observers are told about.
 
     `scorers` maps labels to fingerprints; `total` counts the completions to be scored.
-    `changes` says in which settings it differs from the run of its name before it.
+    `changes` says in which settings it differs from the run of its name before it. In a
+    training `generator` is the trainer's label and `total` counts the samples trained on.
     """
 
     id: str
@@ -260,3 +301,4 @@ class Run:
     total: int
     store: str
     changes: tuple[str, ...] = ()
+    kind: Literal["evaluation", "training"] = "evaluation"

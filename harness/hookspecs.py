@@ -28,6 +28,8 @@ if TYPE_CHECKING:
         Run,
         Score,
         Trainer,
+        TrainingResult,
+        TrainingStep,
     )
     from harness.evaluation import Evaluation
 
@@ -132,10 +134,11 @@ def harness_models() -> Iterable[Model]:
 
 @hookspec
 def harness_run_started(run: Run) -> None:
-    """Be told that a run starts.
+    """Be told that a run starts: an evaluation, or a training.
 
     When: after the components are built, before the first completion; also for a run that resumes.
-    Arguments: `run` names the run, its generator and scorers, and how many completions it has.
+    Arguments: `run` names the run, its generator and scorers, and how many completions it has;
+    `run.kind` is `evaluation` or `training`.
 
     Example:
         @hookimpl
@@ -148,8 +151,9 @@ def harness_run_started(run: Run) -> None:
 def harness_completion_scored(run: Run, scorer: str, completion: Completion, score: Score) -> None:
     """Be told of one score, in evaluation and in training alike.
 
-    When: after the score is in the store; once a completion and scorer. Scores that a resumed
-    run finds in the store are told as well.
+    When: once a completion and scorer. In an evaluation after the score is in the store; scores
+    that a resumed run finds there are told as well. In a training as soon as the trainer has
+    it; of several processes that train together, the first tells its own.
     Arguments: `scorer` is the scorer's label in the run.
 
     Example:
@@ -162,7 +166,7 @@ def harness_completion_scored(run: Run, scorer: str, completion: Completion, sco
 
 @hookspec
 def harness_run_finished(run: Run, evaluation: Evaluation) -> None:
-    """Be told that a run is complete.
+    """Be told that an evaluation is complete.
 
     When: after the last score is in the store. A run that stops early does not get here.
     Arguments: `evaluation` gives means, intervals and rows.
@@ -171,6 +175,35 @@ def harness_run_finished(run: Run, evaluation: Evaluation) -> None:
         @hookimpl
         def harness_run_finished(evaluation):
             print(evaluation)
+    """
+
+
+@hookspec
+def harness_training_step(run: Run, step: TrainingStep) -> None:
+    """Be told of one step of a training.
+
+    When: after the step is in the store. A training that resumes tells no step of before again,
+    but those that it repeats since its last checkpoint.
+    Arguments: `step` has its number, how many there will be, metrics by name and some examples.
+
+    Example:
+        @hookimpl
+        def harness_training_step(run, step):
+            print(run.name, step.step, step.metrics.get("reward"))
+    """
+
+
+@hookspec
+def harness_training_finished(run: Run, result: TrainingResult) -> None:
+    """Be told that a training is complete.
+
+    When: after the model is written. A training that stops early does not get here.
+    Arguments: `result` says where the model lies, and has the last value of each metric.
+
+    Example:
+        @hookimpl
+        def harness_training_finished(run, result):
+            print(run.name, result.model)
     """
 
 

@@ -186,6 +186,14 @@ class Plugins:
             self._built[key] = _build(registered, parsed)
         return self._built[key]
 
+    def forget(self, keep: Iterable[object] = ()) -> None:
+        """Build components anew when they are next asked for, but those to `keep`.
+
+        For when what they are made from has changed: a path that holds another model now.
+        """
+        kept = {id(component) for component in keep}
+        self._built = {key: b for key, b in self._built.items() if id(b.instance) in kept}
+
     def observed(self, hook: str) -> bool:
         """Whether anyone observes a hook, so that a hot loop can leave the calls out."""
         return any(True for _ in self._observers(hook))

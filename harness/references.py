@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ class Reference:
     label: str = ""
 
     def __str__(self) -> str:
-        settings = ",".join(f"{key}={value}" for key, value in self.settings.items())
+        settings = ",".join(f"{key}={_written(value)}" for key, value in self.settings.items())
         return f"{self.name}:{settings}" if settings else self.name
 
 
@@ -61,11 +62,29 @@ def is_name(text: str) -> bool:
     return bool(_NAME.fullmatch(text)) and "/" not in text
 
 
+def _written(value: object) -> str:
+    """A value as a reference has it; quoted where the grammar would split it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list | tuple):
+        return json.dumps(value, ensure_ascii=False)
+    text = str(value)
+    try:
+        whole = _split(f"={text}") == [f"={text}"]
+    except PluginError:
+        whole = False
+    return text if whole else json.dumps(text, ensure_ascii=False)
+
+
 def _split(text: str) -> list[str]:
     """Split at the commas that stand outside quotes and brackets."""
     parts, depth, quote, start = [], 0, "", 0
+    escaped = False
     for i, character in enumerate(text):
-        if quote:
+        if escaped:
+            escaped = False
+        elif quote:
+            escaped = character == "\\" and quote == '"'
             quote = "" if character == quote else quote
         elif character in "\"'" and text[i - 1] in "=[, ":
             quote = character

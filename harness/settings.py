@@ -32,8 +32,12 @@ class Setting(NamedTuple):
 
 
 def describe(settings: type) -> list[Setting]:
-    """The fields of a settings class; the text literal under each field is its help."""
-    docs = _field_docs(settings)
+    """The fields of a settings class; the text literal under each field is its help.
+
+    A field that a subclass gives another default keeps the help that it had.
+    """
+    bases = [base for base in reversed(settings.__mro__) if dataclasses.is_dataclass(base)]
+    docs = {name: text for base in bases for name, text in _field_docs(base).items()}
     return [
         Setting(f.name, _type_name(f.type), _default(f), docs.get(f.name, ""))
         for f in dataclasses.fields(settings)

@@ -1,4 +1,4 @@
-"""Means with their uncertainty, and success over repeats.
+"""Means and paired differences with their uncertainty, and success over repeats.
 
 Pure functions over numbers; what has no score is the caller's to leave out.
 """
@@ -44,6 +44,71 @@ class Interval:
         if self.low is None or self.high is None:
             return f"{self.mean:.4g} (no interval, {count})"
         return f"{self.mean:.4g} [{self.low:.4g}, {self.high:.4g}] ({count})"
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """How much higher the first of two matched columns of values is than the second, on average.
+
+    `low` and `high` bound the mean difference at `confidence`; `p` is two-sided, for no
+    difference. These and `se` are None where they cannot be known: from one pair, or from one
+    cluster. `wins` counts the pairs whose first value is higher, `losses` those whose second is.
+    """
+
+    mean: float
+    low: float | None
+    high: float | None
+    p: float | None
+    n: int
+    wins: int
+    ties: int
+    losses: int
+    se: float | None
+    clusters: int | None = None
+    confidence: float = 0.95
+
+    def __str__(self) -> str:
+        count = f"n={self.n}" + (f" in {self.clusters} clusters" if self.clusters else "")
+        if self.low is None or self.high is None or self.p is None:
+            return f"{self.mean:+.4g} (no interval, {count})"
+        return f"{self.mean:+.4g} [{self.low:+.4g}, {self.high:+.4g}] (p={self.p:.2g}, {count})"
+
+
+def paired(
+    first: Sequence[float],
+    second: Sequence[float],
+    *,
+    clusters: Sequence[Hashable] | None = None,
+    confidence: float = 0.95,
+) -> Difference:
+    """The mean of `first` - `second`, matched by position, with its interval and p.
+
+    Student's paired t test with n - 1 degrees of freedom. With `clusters`, a group for each pair,
+    standard error and degrees of freedom are those of `mean_interval`. Where all differences are
+    equal there is no doubt: p is 0, or 1 if they are 0.
+
+    Raises:
+        ValueError: if the two differ in length, and for all that `mean_interval` refuses.
+    """
+    one, other = _checked(first, confidence), _checked(second, confidence)
+    if len(one) != len(other):
+        raise ValueError(f"{len(one)} values and {len(other)}; pairs need as many of both")
+    differences = one - other
+    found = mean_interval(differences.tolist(), clusters=clusters, confidence=confidence)
+    wins, losses = int((differences > 0).sum()), int((differences < 0).sum())
+    return Difference(
+        mean=found.mean,
+        low=found.low,
+        high=found.high,
+        p=None if found.se is None else _two_sided(found.mean, found.se, _units(found) - 1),
+        n=found.n,
+        wins=wins,
+        ties=found.n - wins - losses,
+        losses=losses,
+        se=found.se,
+        clusters=found.clusters,
+        confidence=confidence,
+    )
 
 
 def mean_interval(
@@ -189,6 +254,20 @@ def _student(mean: float, se: float, df: int, confidence: float) -> tuple[float,
 
     half = float(stdtrit(df, (1 + confidence) / 2)) * se
     return mean - half, mean + half
+
+
+def _two_sided(mean: float, se: float, df: int) -> float:
+    """The chance of a mean at least as far from 0 where there is none, by Student's t."""
+    from scipy.special import stdtr
+
+    if not se:
+        return 0.0 if mean else 1.0
+    return 2 * float(stdtr(df, -abs(mean) / se))
+
+
+def _units(interval: Interval) -> int:
+    """What varies independently: the clusters, or else the values."""
+    return interval.n if interval.clusters is None else interval.clusters
 
 
 def _is_rounding(se: float, mean: float) -> bool:

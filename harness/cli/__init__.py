@@ -12,7 +12,7 @@ from argparse import SUPPRESS
 
 from harness.errors import HarnessError
 
-_COMMANDS = ("run", "score", "runs", "show", "export", "plugins", "models", "doctor")
+_COMMANDS = ("run", "train", "score", "runs", "show", "export", "plugins", "models", "doctor")
 
 
 def parser() -> argparse.ArgumentParser:

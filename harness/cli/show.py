@@ -1,13 +1,15 @@
-"""`harness show`: one run: results, settings, and the rows that have no score."""
+"""`harness show`: one run: results, settings, and the rows that have no score; or one training."""
 
 from __future__ import annotations
 
 import argparse
 import itertools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from harness.cli._telling import origin, print_row
+from harness.cli._training import show_training
 from harness.cli._types import count
 
 if TYPE_CHECKING:
@@ -18,7 +20,9 @@ if TYPE_CHECKING:
 
 def add_parser(commands: Commands) -> None:
     """Declare the command."""
-    parser = commands.add_parser("show", help="show a run", description="Show one run.")
+    parser = commands.add_parser(
+        "show", help="show a run", description="Show one evaluation or training."
+    )
     parser.add_argument("run", metavar="RUN", help="the start of a run's id, or `last`")
     parser.add_argument("--store", metavar="URL", help="the store to read")
     parser.add_argument("--rows", type=count, default=3, metavar="N", help="show N rows (3)")
@@ -31,9 +35,12 @@ def run(options: argparse.Namespace) -> int:
     from harness.evaluation import Evaluation
     from harness.report import evaluation_table
     from harness.store import Store
+    from harness.store.trainings import TrainingRecord
 
     with Store(options.store, readonly=True) as store:
-        record = store.run(options.run)
+        record = store.find(options.run)
+        if isinstance(record, TrainingRecord):
+            return show_training(record, store, options.rows, as_json=options.json)
         evaluation = Evaluation(record, store)
         if options.json:
             extra = {"config": record.config, "provenance": record.provenance}
@@ -45,15 +52,10 @@ def run(options: argparse.Namespace) -> int:
             causes = ", ".join(f"{n} {cause}" for cause, n in summary.causes.items())
             if causes:
                 print(f"{label} unscored: {causes}")
-        git = record.provenance.get("git")
-        print(_origin(git) if isinstance(git, Mapping) else "not in a git repository")
+        print(origin(record.provenance.get("git")))
         for row in _telling(store.rows(record), options.rows, _any_unscored(evaluation)):
-            _print_row(row)
+            print_row(row.completion, row.scores)
     return 0
-
-
-def _origin(git: Mapping[str, object]) -> str:
-    return f"git {git.get('commit')}{' with uncommitted changes' if git.get('dirty') else ''}"
 
 
 def _any_unscored(evaluation: Evaluation) -> bool:
@@ -65,13 +67,3 @@ def _telling(rows: Iterator[ScoredRow], count: int, unscored: bool) -> Iterator[
     """The first rows, those without a score where there are any."""
     wanted = (row for row in rows if not unscored or any(s.unscored for s in row.scores.values()))
     return itertools.islice(wanted, count)
-
-
-def _print_row(row: ScoredRow) -> None:
-    print(f"\n[{row.completion.sample.id}] {row.completion.sample.prompt}".rstrip())
-    for reference in row.completion.sample.references:
-        print(f"  = {reference}")
-    print(f"  → {row.completion.text or row.completion.error}")
-    for label, score in row.scores.items():
-        shown = f"{score.value:.4f}" if score.value is not None else f"{score.unscored}"
-        print(f"  {label}: {shown} {score.reason}".rstrip())

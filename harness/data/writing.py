@@ -44,7 +44,7 @@ def write_table(
     path = Path(path)
     writer = check_writable(path)
     counted = _Plain(path, rows, columns)
-    with _replacing(path) as temporary:
+    with replacing(path) as temporary:
         try:
             writer(temporary, iter(counted), list(columns))
         except _NoParquetError as error:
@@ -96,8 +96,12 @@ class _Plain:
 
 
 @contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """A file beside `path` that takes its place if all goes well, and else vanishes."""
+def replacing(path: Path) -> Iterator[Path]:
+    """A file beside `path` that takes its place if all goes well, and else vanishes.
+
+    Raises:
+        DataError: if it cannot be written.
+    """
     target = path.resolve()  # a link stays, and what it points to is replaced
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
     try:

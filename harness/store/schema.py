@@ -129,7 +129,10 @@ class Value(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """A run as the store knows it; times are seconds since 1970 (UTC)."""
+    """A run as the store knows it; times are seconds since 1970 (UTC).
+
+    `opened` is when it started or last went on.
+    """
 
     id: str
     name: str
@@ -139,6 +142,7 @@ class RunRecord:
     provenance: Mapping[str, object]
     started: float
     finished: float | None = None
+    opened: float = 0.0
 
     @property
     def generator(self) -> str:
@@ -182,6 +186,7 @@ def run_record(row: sa.Row[tuple[object, ...]]) -> RunRecord:
         provenance=json.loads(row.provenance),
         started=row.started,
         finished=row.finished,
+        opened=row.opened,
     )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import Insert
@@ -42,14 +43,17 @@ from harness.store.schema import (
     scores,
     to_json,
 )
+from harness.store.trainings import TrainingRecord, Trainings, trainings
 
 _CHUNK = 500
+Recorded = TypeVar("Recorded", RunRecord, TrainingRecord, RunRecord | TrainingRecord)
 
 
 class Store:
     """A store, open for reading and, unless `readonly`, for writing.
 
     `url` is a file, a database URL, or None for the default; `sqlite://` is one in memory.
+    `store.trainings` has the trainings.
 
     Raises:
         StoreError: from every method, when the database cannot be read or written.
@@ -58,6 +62,7 @@ class Store:
     def __init__(self, url: str | Path | None = None, *, readonly: bool = False) -> None:
         self._database = Database(url, readonly=readonly)
         self._insert = self._database.insert
+        self.trainings = Trainings(self._database)
         self.url, self.shown = self._database.url, self._database.shown
         self.in_memory = self.url in ("sqlite://", "sqlite:///:memory:")
         self._check_schema(readonly)
@@ -155,19 +160,29 @@ class Store:
             return [run_record(row) for row in connection.execute(query)]
 
     def run(self, prefix: str) -> RunRecord:
-        """The run whose id starts with `prefix`; `last` names the latest.
+        """The evaluation whose id starts with `prefix`; `last` names the latest.
+
+        Raises:
+            HarnessError: if there is none, or more than one, or it is a training.
+        """
+        every = self.runs()
+        if prefix != "last" and not any(run.id.startswith(prefix) for run in every):
+            found = [t for t in self.trainings.all() if t.id.startswith(prefix)]
+            if found:
+                raise HarnessError(f"{found[0].id} is a training: harness show {found[0].id}")
+        return self._one(every, prefix)
+
+    def find(self, prefix: str) -> RunRecord | TrainingRecord:
+        """The run or the training whose id starts with `prefix`; `last` names the latest.
 
         Raises:
             HarnessError: if there is none, or more than one.
         """
-        every = self.runs()
-        found = every[-1:] if prefix == "last" else [r for r in every if r.id.startswith(prefix)]
-        if len(found) == 1:
-            return found[0]
-        if found:
-            raise HarnessError(f"{len(found)} runs start with {prefix!r}; write more of the id")
-        known = ", ".join(r.id for r in every[-3:]) or "none yet"
-        raise HarnessError(f"no run {prefix!r} in {self.shown}; the latest: {known} (harness runs)")
+        return self._one(self.everything(), prefix)
+
+    def everything(self) -> list[RunRecord | TrainingRecord]:
+        """Every run and every training, the latest last."""
+        return sorted([*self.runs(), *self.trainings.all()], key=lambda r: (r.opened, r.id))
 
     def latest(self, name: str) -> RunRecord | None:
         """The latest run of this name."""
@@ -209,6 +224,17 @@ class Store:
                     }
                     yield ScoredRow(row.ordinal, completion_of(row, sample_of(row)), of_row)
 
+    def _one(self, every: Sequence[Recorded], prefix: str) -> Recorded:
+        found = (
+            list(every[-1:]) if prefix == "last" else [r for r in every if r.id.startswith(prefix)]
+        )
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise HarnessError(f"{len(found)} runs start with {prefix!r}; write more of the id")
+        known = ", ".join(r.id for r in every[-3:]) or "none yet"
+        raise HarnessError(f"no run {prefix!r} in {self.shown}; the latest: {known} (harness runs)")
+
     def _upsert(self, table: sa.Table, over: sa.ColumnElement[bool]) -> Insert:
         """Insert rows, in place of those there are only where `over` holds of them."""
         statement = self._insert(table)
@@ -217,25 +243,27 @@ class Store:
         return statement.on_conflict_do_update(index_elements=keys, set_=rest, where=over)
 
     def _check_schema(self, readonly: bool) -> None:
-        version = self._schema_version()
-        if version is None and not readonly:
+        version, complete = self._schema_version()
+        if not readonly and (version is None or (version == SCHEMA_VERSION and not complete)):
             with self._database.writing() as connection:
                 metadata.create_all(connection)
                 row = {"key": "schema", "value": SCHEMA_VERSION}
                 connection.execute(self._insert(meta).on_conflict_do_nothing(), row)
-            version = self._schema_version()
+            version, _ = self._schema_version()
         if version != SCHEMA_VERSION:
             raise StoreError(
                 f"the store {self.shown} has schema {version}, and this samescore reads schema "
                 f"{SCHEMA_VERSION}; choose another with --store"
             )
 
-    def _schema_version(self) -> str | None:
+    def _schema_version(self) -> tuple[str | None, bool]:
+        """The version, None where there is no schema, and whether it has the latest tables."""
         with self._database.reading() as connection:
-            if not sa.inspect(connection).has_table(meta.name):
-                return None
+            tables = sa.inspect(connection).get_table_names()
+            if meta.name not in tables:
+                return None, False
             query = sa.select(meta.c.value).where(meta.c.key == "schema")
-            return connection.execute(query).scalar()
+            return connection.execute(query).scalar(), trainings.name in tables
 
 
 def _chunks(keys: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -10,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from harness.testing import installed
 
 _LAUNCHER = """
 import json, os, runpy, sys, traceback
@@ -76,6 +79,20 @@ def launcher() -> Iterator[Launcher]:
     started = Launcher()
     yield started
     started.close()
+
+
+@pytest.fixture
+def toy() -> Iterator[None]:
+    """The plugin of toy.py, installed."""
+    spec = importlib.util.spec_from_file_location("toy", Path(__file__).with_name("toy.py"))
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "toy", module)  # dataclasses look it up
+        spec.loader.exec_module(module)
+        with installed(module):
+            yield
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 import pytest
 
@@ -19,10 +20,12 @@ from harness import (
     Sample,
     Score,
     TrainingResult,
+    TrainingStep,
     TrainingTask,
     hookimpl,
     hookspecs,
 )
+from harness.store import Store
 from harness.testing import completion, installed
 
 SAMPLES = [Sample("a", "one", ("one",)), Sample("b", "two", ("2",))]
@@ -37,6 +40,8 @@ HOOKS = {
     "harness_run_started": ["run"],
     "harness_completion_scored": ["run", "scorer", "completion", "score"],
     "harness_run_finished": ["run", "evaluation"],
+    "harness_training_step": ["run", "step"],
+    "harness_training_finished": ["run", "result"],
     "harness_report": ["report"],
 }
 
@@ -100,7 +105,10 @@ class Everything:
         return [[Match(q.text, 0.0)] * k for q in queries]
 
     def train(self, task: TrainingTask) -> TrainingResult:
-        return TrainingResult(task.output, {"n": float(len(task.samples))})
+        scores = task.rewards.score([Completion(s, s.prompt) for s in task.samples])
+        for number in (1, 2):
+            task.report(TrainingStep(number, 2, {"n": float(len(scores["match"]))}))
+        return TrainingResult(task.output, {"n": 2.0})
 
 
 def test_each_kind_of_component_is_registered_and_used_by_name() -> None:
@@ -109,8 +117,7 @@ def test_each_kind_of_component_is_registered_and_used_by_name() -> None:
         assert harness.scorer("hook-length").score([completion("four")]) == [Score(4.0)]
         assert harness.scorer("hook-judge").score([completion("four")]) == [Score(0.25)]
         assert harness.retriever("hook-index").search([Query("q")], k=2) == [[Match("q", 0.0)] * 2]
-        task = TrainingTask(SAMPLES, {"hook-length": 1.0}, "out")
-        assert harness.trainer("hook-trainer").train(task) == TrainingResult("out", {"n": 2.0})
+        assert isinstance(harness.trainer("hook-trainer"), Everything)
         assert plugins.models()["hook-model"].requirement == "none==1"
     assert "hook-model" not in plugins.models()
 
@@ -136,6 +143,16 @@ class Watching:
         self.told.append((f"finished {run.id}", evaluation["match"].mean))
 
     @hookimpl
+    def harness_training_step(self, run: Run, step: TrainingStep) -> None:
+        with Store(readonly=True) as store:
+            in_the_store = store.trainings.steps(run.id)[-1].step
+        self.told.append((f"step {run.id} {step.step}", in_the_store))
+
+    @hookimpl
+    def harness_training_finished(self, run: Run, result: TrainingResult) -> None:
+        self.told.append((f"finished {run.id}", (result.model / "samescore.json").exists()))
+
+    @hookimpl
     def harness_report(self, report: Mapping[str, object]) -> None:
         self.told.append(("report", report["exit_code"]))
 
@@ -156,3 +173,20 @@ def test_observers_are_told_of_a_run_from_start_to_end_and_of_what_the_store_had
             (f"finished {run.id}", 0.5),
             ("report", 0),
         ]
+
+
+def test_observers_are_told_of_a_training_from_start_to_end(tmp_path: Path) -> None:
+    watching = Watching()
+    with installed(Everything(), watching):
+        harness.train(SAMPLES, trainer="hook-trainer", scorers={"match": 1.0}, output=tmp_path)
+    run = watching.told[0][1]
+    assert isinstance(run, Run)
+    assert (run.kind, run.generator, run.total) == ("training", "hook-trainer", 2)
+    assert run.scorers == {"match": harness.scorer("match").fingerprint}
+    assert watching.told[1:] == [
+        (f"{run.id} match a", 1.0),
+        (f"{run.id} match b", 0.0),
+        (f"step {run.id} 1", 1),
+        (f"step {run.id} 2", 2),
+        (f"finished {run.id}", True),
+    ]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import PluginError
 from harness.references import Reference, is_name, parse
+from harness.settings import build_settings
 
 
 @pytest.mark.parametrize(
@@ -75,3 +78,18 @@ def test_a_reference_reads_back_from_its_own_text(name: str, settings: dict[str,
     read = parse(str(written))
     assert (read.name, read.settings) == (name, settings)
     assert str(read) == str(written)
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["plain", "a,b", 'say "no", twice', "[good]question: {prompt}\nanswer, please:", True, 0.5, -3],
+)
+def test_a_reference_made_of_settings_reads_as_them(value: object) -> None:
+    """As from a TOML table, whose values were never text of a reference."""
+    reference = Reference("gpt2", {"model": "m", "x": value, "y": "z"})
+    again = parse(str(reference))
+    assert list(again.settings) == ["model", "x", "y"]
+
+    settings = dataclasses.make_dataclass("Settings", [("x", type(value))])
+    built = build_settings("gpt2", settings, {"x": again.settings["x"]})
+    assert built.x == value

@@ -172,3 +172,22 @@ def test_settings_come_back_from_the_reference_that_is_written_of_them(
     )
     expected = Many(count=count, share=share, flag=flag, layer=layer, sizes=tuple(sizes))
     assert build_settings("many", Many, parse(reference).settings) == expected
+
+
+@dataclass(frozen=True, slots=True)
+class Preset(Many):
+    """The same settings with other defaults."""
+
+    text: str = "preset"
+    count: int = 2
+    """How often in this preset."""
+    own: bool = True
+    """What only the preset has."""
+
+
+def test_a_preset_keeps_the_help_of_the_fields_that_it_inherits() -> None:
+    found = {s.name: (s.default, s.doc) for s in describe(Preset)}
+    assert found["text"] == ("'preset'", "What to say.")
+    assert found["count"] == ("2", "How often in this preset.")
+    assert found["own"] == ("True", "What only the preset has.")
+    assert list(found)[:2] == ["text", "count"]

@@ -16,6 +16,7 @@ from scipy import stats
 from harness.stats import (
     Interval,
     mean_interval,
+    paired,
     pass_at_k,
     pass_at_k_interval,
     pass_hat_k,
@@ -166,6 +167,82 @@ def test_from_one_value_or_cluster_nothing_is_known(
 def test_what_has_no_mean_is_refused(arguments: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         mean_interval(**arguments)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.1, 3.0])
+@pytest.mark.parametrize("n", [2, 30, 1_000])
+def test_a_paired_difference_is_that_of_scipy(n: int, shift: float) -> None:
+    rng = np.random.default_rng(n)
+    first = rng.normal(size=n)
+    second = first - shift + rng.normal(scale=0.3, size=n)
+
+    found = paired(first.tolist(), second.tolist(), confidence=0.9)
+
+    expected = stats.ttest_rel(first, second)
+    assert found.p == pytest.approx(expected.pvalue, rel=1e-9, abs=1e-300)
+    interval = expected.confidence_interval(0.9)
+    assert (found.low, found.high) == pytest.approx((interval.low, interval.high), rel=1e-9)
+    assert found.mean == pytest.approx((first - second).mean(), rel=1e-9)
+    assert (found.wins, found.ties, found.losses) == (
+        (first > second).sum(),
+        0,
+        (first < second).sum(),
+    )
+
+
+def test_a_clustered_paired_difference_is_that_of_statsmodels() -> None:
+    rng = np.random.default_rng(5)
+    clusters = rng.integers(0, 12, size=150)
+    first = rng.normal(size=150) + 0.1
+    second = rng.normal(size=150) + np.where(clusters % 2, 0.4, -0.4)
+
+    found = paired(first.tolist(), second.tolist(), clusters=clusters.tolist())
+
+    fit = sm.OLS(first - second, np.ones(150)).fit(
+        cov_type="cluster", cov_kwds={"groups": clusters}, use_t=True
+    )
+    assert (found.n, found.clusters) == (150, 12)
+    assert found.p == pytest.approx(fit.pvalues[0], rel=1e-9)
+    assert found.se == pytest.approx(fit.bse[0], rel=1e-9)
+    assert (found.low, found.high) == pytest.approx(tuple(fit.conf_int()[0]), rel=1e-9)
+
+
+def test_swapped_a_paired_difference_turns_its_sign() -> None:
+    one, other = [0.5, 0.7, 0.1, 0.3], [0.5, 0.6, 0.2, 0.0]
+
+    ahead, behind = paired(one, other), paired(other, one)
+
+    assert (ahead.wins, ahead.ties, ahead.losses) == (2, 1, 1)
+    assert (behind.wins, behind.ties, behind.losses) == (1, 1, 2)
+    assert (ahead.mean, ahead.low, ahead.p) == pytest.approx(
+        (-behind.mean, -(behind.high or 0.0), behind.p)
+    )
+
+
+def test_where_pairs_do_not_vary_there_is_no_doubt_and_from_one_pair_no_knowing() -> None:
+    values = [0.25, 0.5, 1.0]
+
+    assert paired(values, values).p == 1.0
+    assert paired([2.0, 3.0], [1.0, 2.0]).p == 0.0
+    lone = paired([1.0], [0.0])
+    assert (lone.mean, lone.low, lone.high, lone.p, lone.wins) == (1.0, None, None, None, 1)
+    assert str(lone) == "+1 (no interval, n=1)"
+    assert paired(values, [0.0] * 3, clusters="aaa").p is None
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "message"),
+    [
+        ([1.0, 2.0], [1.0], "2 values and 1; pairs need as many of both"),
+        ([], [], "one value at least"),
+        ([1.0, 2.0], [1.0, math.nan], "value 1 is nan"),
+    ],
+)
+def test_what_makes_no_pairs_is_refused(
+    first: list[float], second: list[float], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        paired(first, second)
 
 
 @pytest.mark.parametrize("n", [1, 2, 6])

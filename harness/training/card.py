@@ -1,0 +1,80 @@
+"""`samescore.json`: what a model was trained on and by, beside its weights."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import cast
+
+from harness.components import TrainingResult
+from harness.data.writing import replacing
+from harness.errors import DataError, HarnessError
+from harness.fingerprint import differences
+from harness.store.schema import to_json
+from harness.training.plan import TrainingPlan, bare
+
+NAME = "samescore.json"
+_PARTS = ("trainer", "scorers", "samples", "held_out", "seed", "use")
+_OF_CODE = ("fingerprint", "code", "identity", "version", "distribution")
+
+
+def write(plan: TrainingPlan, result: TrainingResult) -> None:
+    """Write the card into the model's folder and into the output folder, each whole or not at all.
+
+    It holds nothing that differs between two trainings that are the same: no time, no speed.
+    """
+    text = json.dumps(_card(plan, result), indent=2, ensure_ascii=False) + "\n"
+    for folder in {result.model.absolute(), plan.output.absolute()}:
+        with replacing(folder / NAME) as temporary:
+            temporary.write_text(text, "utf-8")
+
+
+def read(folder: Path) -> Mapping[str, object] | None:
+    """The card of a folder, None where there is none.
+
+    Raises:
+        DataError: if it cannot be read.
+    """
+    file = folder / NAME
+    try:
+        found = json.loads(file.read_text("utf-8")) if file.exists() else None
+    except (OSError, ValueError) as error:
+        raise DataError(f"{file} cannot be read: {error}; remove it") from error
+    if found is not None and not (isinstance(found, dict) and {*_PARTS} <= {*found}):
+        raise DataError(f"{file} is no card of a training; remove it")
+    return found
+
+
+def refuse_another(plan: TrainingPlan) -> None:
+    """Raise if the output folder holds what other settings, scorers, samples or seed gave.
+
+    Raises:
+        HarnessError: naming what differs. A change of code or versions alone is no other training.
+    """
+    found = read(plan.output)
+    if found is None:
+        return
+    planned = json.loads(to_json(plan.config))
+    changed = differences(bare(found, *_OF_CODE), bare(planned, *_OF_CODE))
+    if changed:
+        raise HarnessError(
+            f"{plan.output} holds the model of another training ({'; '.join(changed[:3])}); "
+            "choose another output, or replace it with resume=False (--no-resume)"
+        )
+
+
+def _card(plan: TrainingPlan, result: TrainingResult) -> dict[str, object]:
+    config = cast(dict[str, object], json.loads(to_json(plan.config)))
+    inside = result.model.absolute().is_relative_to(plan.output.absolute())
+    model = result.model.absolute()
+    shown = model.relative_to(plan.output.absolute()) if inside else model
+    return {
+        "samescore": metadata.version("samescore"),
+        "training": plan.id,
+        "name": plan.name,
+        **config,
+        "model": str(shown),
+        "use": result.use,
+    }

@@ -1,4 +1,4 @@
-"""Causal language models, GPT-2 and its like: the generator `gpt2`."""
+"""Causal language models, GPT-2 and its like: the generator `gpt2` and the trainer `ppo`."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from harness import Component, HarnessError, hookimpl
+from harness_gpt2.ppo.settings import PpoSettings, SeedNotebookSettings
 
 if TYPE_CHECKING:
-    from harness.components import Generator
+    from harness.components import Generator, Trainer
 
 _RANGES = {
     "max_new_tokens": (1, 1_000_000),
@@ -89,4 +90,30 @@ def harness_generators() -> Iterable[Component[Generator]]:
         settings=Gpt2Settings,
         summary="any causal language model that transformers loads, GGUF files too",
         requires="samescore[gpt2]",
+    )
+
+
+def build_trainer(settings: PpoSettings) -> Trainer:
+    """The trainer that these settings describe; nothing is loaded before it trains."""
+    from harness_gpt2.ppo._trainer import PpoTrainer
+
+    return PpoTrainer(settings)
+
+
+@hookimpl
+def harness_trainers() -> Iterable[Component[Trainer]]:
+    """Register `ppo`, and `seed-notebook`: the same with the FAQ notebook's settings."""
+    yield Component(
+        "ppo",
+        build=build_trainer,
+        settings=PpoSettings,
+        summary="Proximal Policy Optimization of a causal language model on any scorers",
+        requires="samescore[ppo]",
+    )
+    yield Component(
+        "seed-notebook",
+        build=build_trainer,
+        settings=SeedNotebookSettings,
+        summary="ppo with the settings of the FAQ notebook, degenerate ones included",
+        requires="samescore[ppo]",
     )

@@ -24,10 +24,17 @@ class Answer:
 Ended = Callable[[Sequence[int]], bool]
 """Whether an answer is complete with the last of these tokens."""
 
+Watch = Callable[[Batch, torch.Tensor], None]
+"""Is shown each step of a batch: its rows with their logits, and the tokens chosen [rows]."""
+
 
 @torch.no_grad()
 def decode(
-    model: PreTrainedModel, rows: Sequence[Row], sampler: Sampler, ended: Ended
+    model: PreTrainedModel,
+    rows: Sequence[Row],
+    sampler: Sampler,
+    ended: Ended,
+    watch: Watch = lambda batch, chosen: None,
 ) -> list[Answer]:
     """Decode all rows in one batch, in order; equals decoding each alone, up to float error."""
     answers: list[list[int]] = [[] for _ in rows]
@@ -35,6 +42,7 @@ def decode(
     batch = Batch(model, rows)
     while True:
         chosen = sampler.choose(batch.logits, batch.history, batch.keys, batch.step)
+        watch(batch, chosen)
         left = []
         for place, (index, token) in enumerate(zip(batch.places, chosen.tolist(), strict=True)):
             answers[index].append(token)

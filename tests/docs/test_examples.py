@@ -15,7 +15,12 @@ FILE = re.compile(r"^`(?P<name>[\w./]+)`:\n\n```\w+\n(?P<text>.*?)^```", re.MULT
 SHELL = re.compile(r"^```console\n(?P<text>.*?)^```", re.MULTILINE | re.DOTALL)
 
 
-PAGES = ["tutorial.md", "how-to/write-a-plugin.md", "how-to/use-evaluate-metrics.md"]
+PAGES = [
+    "tutorial.md",
+    "how-to/write-a-plugin.md",
+    "how-to/use-evaluate-metrics.md",
+    "how-to/train-with-ppo.md",
+]
 INSTALL = "python -m pip install -q --no-deps --no-build-isolation --target site ."
 
 

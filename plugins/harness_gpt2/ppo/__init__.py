@@ -1,0 +1,1 @@
+"""The trainer `ppo`: Proximal Policy Optimization on the scorers that evaluate."""

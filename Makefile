@@ -6,7 +6,7 @@ BIN := .venv/bin
 export OMP_WAIT_POLICY := passive
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: demo test lint bench docs clean
+.PHONY: demo test lint bench bench-ppo docs clean
 
 demo: .venv/installed
 	$(BIN)/harness models fetch minilm smollm2
@@ -26,6 +26,10 @@ bench: .venv/installed
 	$(BIN)/python benchmarks/performance/overhead.py
 	$(BIN)/python benchmarks/performance/bertscore.py
 
+bench-ppo: .venv/installed
+	$(BIN)/harness models fetch minilm
+	$(BIN)/python benchmarks/performance/ppo.py
+
 docs: .venv/installed
 	$(BIN)/python docs/make_reference.py
 
@@ -35,4 +39,4 @@ docs: .venv/installed
 	touch $@
 
 clean:
-	rm -rf .venv .samescore
+	rm -rf .venv .samescore .bench

@@ -86,7 +86,7 @@ def ppo(model: Path, **settings: object) -> str:
 def trained(
     model: Path, output: Path, *scorers: str | Rewarder, **settings: object
 ) -> tuple[dict[str, torch.Tensor], harness.TrainingResult]:
-    rewards = dict.fromkeys(scorers or (Vowels(),), 1.0)
+    rewards: Sequence[str | Rewarder] = scorers or (Vowels(),)
     trainer = ppo(model, **settings)
     result = harness.train(SAMPLES, trainer=trainer, scorers=rewards, output=output)
     return load_file(result.model / "model.safetensors"), result

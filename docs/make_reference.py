@@ -23,9 +23,12 @@ from harness.settings import describe
 
 FOR_PLUGINS = (
     "harness.models.resolve",
+    "harness.models.path_of",
     "harness.models.cache_folder",
     "harness.models.fetch_from_hub",
+    "harness.quiet.quiet",
     "harness.data.tables.read_table",
+    "harness.data.split.split",
     "harness.fingerprint.digest",
     "harness.fingerprint.file_digest",
     "harness.testing.check_rewarder",

@@ -79,6 +79,25 @@ def resolve(name: str) -> str:
     return name if model is None else str(locate(model))
 
 
+def path_of(name: str) -> Path:
+    """The directory or file of a model: a packaged one, one on disk, or one fetched from the hub.
+
+    Raises:
+        HarnessError: if there is none, with the remedy.
+    """
+    path = Path(resolve(name)).expanduser()
+    if path.exists():
+        return path
+    if name.startswith(("/", ".", "~")) or name.count("/") > 1 or name.endswith(".gguf"):
+        raise HarnessError(f"the model {name} does not exist: no such file or directory")
+    try:
+        return fetch_from_hub(name, local_only=True)
+    except HarnessError as error:
+        if "/" not in name:
+            find(name)  # raises, with the names that there are
+        raise HarnessError(f"{error}; or see `harness models list`") from error
+
+
 def locate(model: Model) -> Path:
     """Give the directory (or file) of a fetched model; raises HarnessError with the remedy."""
     found = state(model)

@@ -50,6 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")  # a terminal may lack a character
     # Read by torch when it is loaded: threads that spin slow a busy machine down many times over.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     try:
         return int(options.command(options))
     except HarnessError as error:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -13,10 +11,10 @@ import torch
 import transformers
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer
-from transformers.utils import logging as transformers_logging
 
 from harness import HarnessError
 from harness.models import fetch_from_hub
+from harness.quiet import quiet
 from harness_bertscore._matching import unit
 from harness_bertscore._packed import PackedEncoder, batches
 from harness_bertscore._tokens import Ids, Tokenizer, length_limit
@@ -115,7 +113,7 @@ def open_source(name: str, hint: str) -> Source:
     """
     directory = Path(name) if Path(name).is_dir() else _from_hub(name, hint)
     try:
-        with _quiet():
+        with quiet():
             config = AutoConfig.from_pretrained(directory)
         origin = json.loads((directory / "config.json").read_text("utf-8")).get("_name_or_path", "")
     except (OSError, ValueError, KeyError) as error:
@@ -133,7 +131,7 @@ def depth(config: Any) -> int:
 def load_tokenizer(source: Source, model: nn.Module, max_length: int) -> Tokenizer:
     """The model's tokenizer; raises HarnessError if `max_length` is more than the model takes."""
     try:
-        with _quiet():
+        with quiet():
             backend = AutoTokenizer.from_pretrained(source.directory)
     except (OSError, ValueError, ImportError) as error:
         raise HarnessError(
@@ -159,7 +157,7 @@ def load_model(source: Source, layer: int, dtype: torch.dtype, device: torch.dev
             setattr(config, name, layer)
     kind = getattr(transformers, ENCODER_ONLY.get(config.model_type, ""), AutoModel)
     try:
-        with _quiet():
+        with quiet():
             model, info = kind.from_pretrained(
                 source.directory, config=config, dtype=dtype, output_loading_info=True
             )
@@ -238,18 +236,3 @@ def _from_hub(name: str, hint: str) -> Path:
 
 def _first_line(error: Exception) -> str:
     return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without transformers' progress bars and its list of weights, left out on purpose."""
-    level = transformers_logging.get_verbosity()
-    bars = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.set_verbosity(logging.ERROR)
-    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    try:
-        yield
-    finally:
-        transformers_logging.set_verbosity(level)
-        if bars:
-            transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]

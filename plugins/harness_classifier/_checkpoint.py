@@ -13,8 +13,8 @@ from torch import Tensor
 
 from harness import HarnessError
 from harness.fingerprint import differences
+from harness.quiet import quiet
 from harness_classifier._loading import Loaded
-from harness_classifier._quiet import quiet
 
 CHECKPOINT, MODEL = "checkpoint.pt", "model"
 

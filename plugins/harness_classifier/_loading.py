@@ -22,8 +22,8 @@ from transformers import (
 
 from harness import HarnessError
 from harness.fingerprint import digest
-from harness.models import fetch_from_hub, find, resolve
-from harness_classifier._quiet import first_line, quiet
+from harness.models import path_of
+from harness.quiet import first_line, quiet
 
 _NO_RESULT = ("_name_or_path", "transformers_version")
 _UNLIMITED = 10**6
@@ -156,21 +156,15 @@ def torch_device(name: str) -> torch.device:
 
 def locate(name: str) -> Path:
     """The folder of a model; raises HarnessError, with the remedy, if it cannot be had."""
-    path = Path(resolve(name)).expanduser()
+    try:
+        path = path_of(name)
+    except HarnessError as error:
+        raise HarnessError(f"classifier: {error}") from error
     if path.is_file():
         raise HarnessError(f"classifier: {path} is a file; name the folder of a model")
-    if path.is_dir():
-        if not (path / "config.json").is_file():
-            raise HarnessError(f"classifier: {path} holds no model: it has no config.json")
-        return path
-    if name.startswith(("/", ".", "~")) or name.count("/") > 1:
-        raise HarnessError(f"classifier: there is no folder {name}")
-    try:
-        return fetch_from_hub(name, local_only=True)
-    except HarnessError as error:
-        if "/" not in name:
-            find(name)  # raises, with the names that there are
-        raise HarnessError(f"classifier: {error}") from error
+    if not (path / "config.json").is_file():
+        raise HarnessError(f"classifier: {path} holds no model: it has no config.json")
+    return path
 
 
 def _weights_digest(model: PreTrainedModel) -> str:

@@ -23,7 +23,7 @@ from transformers import (
 from harness.errors import HarnessError
 from harness.fingerprint import file_digest
 from harness.models import cache_folder
-from harness_gpt2._quiet import first_line, quiet
+from harness.quiet import first_line, quiet
 
 _log = logging.getLogger(__name__)
 

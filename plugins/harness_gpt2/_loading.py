@@ -21,9 +21,9 @@ from transformers import (
 
 from harness.errors import HarnessError
 from harness.fingerprint import digest
-from harness.models import fetch_from_hub, find, resolve
+from harness.models import path_of
+from harness.quiet import first_line, quiet
 from harness_gpt2._gguf import converted
-from harness_gpt2._quiet import first_line, quiet
 
 _NO_RESULT = ("_name_or_path", "transformers_version")
 
@@ -106,11 +106,9 @@ def _model(folder: Path, dtype: str, device: torch.device) -> tuple[PreTrainedMo
 
 def _locate(name: str) -> Path:
     """Give the directory of a model; that of a GGUF file is made from it."""
-    path = Path(resolve(name)).expanduser()
+    path = path_of(name)
     if path.is_file():
         return converted(path)
-    if not path.is_dir():
-        return _from_hub(name)
     if (path / "config.json").is_file():
         return path
     files = list(path.glob("*.gguf"))
@@ -119,17 +117,6 @@ def _locate(name: str) -> Path:
     raise HarnessError(
         f"{path} holds no model: no config.json, and {len(files)} GGUF files, not one"
     )
-
-
-def _from_hub(name: str) -> Path:
-    if name.startswith(("/", ".", "~")) or name.count("/") > 1 or name.endswith(".gguf"):
-        raise HarnessError(f"the model {name} does not exist: no such file or directory")
-    try:
-        return fetch_from_hub(name, local_only=True)
-    except HarnessError as error:
-        if "/" not in name:
-            find(name)  # raises, with the names that there are
-        raise HarnessError(f"{error}; or see `harness models list`") from error
 
 
 def _device(name: str) -> torch.device:

@@ -15,8 +15,8 @@ import torch
 from transformers import TrainingArguments
 
 from harness import HarnessError
+from harness.quiet import first_line
 from harness_trl import TrlSettings
-from harness_trl._quiet import first_line
 
 T = TypeVar("T", bound=TrainingArguments)
 

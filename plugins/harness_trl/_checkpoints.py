@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 
 from harness import HarnessError
 from harness.fingerprint import differences
-from harness_trl._quiet import first_line
+from harness.quiet import first_line
 
 _NAME = "training.json"
 

@@ -8,14 +8,15 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 import datasets
-from transformers.utils import logging as transformers_logging
+
+from harness.quiet import quiet
 
 _LIBRARIES = ("trl", "accelerate", "peft", "datasets")
 _WARN = r"(trl|transformers|accelerate|peft|datasets|torch)(\.|$)"
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def silent() -> Iterator[None]:
     """Keep the training libraries from printing progress bars, advice and warnings."""
     with ExitStack() as after, warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=_WARN)
@@ -23,17 +24,8 @@ def quiet() -> Iterator[None]:
             logger = logging.getLogger(name)
             after.callback(logger.setLevel, logger.level)
             logger.setLevel(logging.ERROR)
-        after.callback(transformers_logging.set_verbosity, transformers_logging.get_verbosity())
-        transformers_logging.set_verbosity(logging.ERROR)
-        if transformers_logging.is_progress_bar_enabled():
-            after.callback(transformers_logging.enable_progress_bar)
-            transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+        after.enter_context(quiet())
         if not datasets.are_progress_bars_disabled():
             after.callback(datasets.enable_progress_bars)
             datasets.disable_progress_bars()
         yield
-
-
-def first_line(error: BaseException) -> str:
-    """Give an error in one line."""
-    return str(error).strip().partition("\n")[0] or type(error).__name__

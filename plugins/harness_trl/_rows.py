@@ -23,6 +23,9 @@ Item = dict[str, int]
 """A row by the index of its sample, its prefix and its reference."""
 
 
+_WIDTHS = 8
+
+
 class Rows:
     """Each sample under each prefix: the tokens of the prompt, then those of a reference.
 
@@ -69,9 +72,14 @@ class Rows:
         return [{"sample": i, "prefix": 0, "reference": 0} for i in rows]
 
     def collate(self, items: Sequence[Item]) -> dict[str, Tensor]:
-        """A batch of rows: `input_ids`, `attention_mask` and `labels`, each (row, token)."""
+        """A batch of rows: `input_ids`, `attention_mask` and `labels`, each (row, token).
+
+        The width is rounded up: a CPU's matrix kernels are made anew for each size, and kept.
+        """
         rows = [self._row(item) for item in items]
-        shape = (len(rows), max(len(ids) for ids, _ in rows))
+        longest = max(len(ids) for ids, _ in rows)
+        rounded = -(-longest // _WIDTHS) * _WIDTHS
+        shape = (len(rows), max(longest, min(rounded, self._limit or rounded)))
         ids = torch.full(shape, self._pad)
         labels, mask = torch.full(shape, IGNORED), torch.zeros(shape, dtype=torch.long)
         for i, (tokens, first) in enumerate(rows):

@@ -20,8 +20,8 @@ from transformers import (
 )
 
 from harness import HarnessError
-from harness.models import fetch_from_hub, find, resolve
-from harness_trl._quiet import first_line
+from harness.models import path_of
+from harness.quiet import first_line
 
 
 class Start(NamedTuple):
@@ -125,23 +125,10 @@ def _plain(model: PreTrainedModel) -> PreTrainedModel:
 
 def _locate(name: str) -> Path:
     """Give the directory or GGUF file of a model."""
-    path = Path(resolve(name)).expanduser()
-    if not path.exists():
-        return _from_hub(name)
+    path = path_of(name)
     if path.is_file() or (path / "config.json").is_file():
         return path
     files = list(path.glob("*.gguf"))
     if len(files) == 1:
         return files[0]
     raise HarnessError(f"{path} holds no model: no config.json, and no single GGUF file")
-
-
-def _from_hub(name: str) -> Path:
-    if name.startswith(("/", ".", "~")) or name.count("/") > 1 or name.endswith(".gguf"):
-        raise HarnessError(f"the model {name} does not exist: no such file or directory")
-    try:
-        return fetch_from_hub(name, local_only=True)
-    except HarnessError as error:
-        if "/" not in name:
-            find(name)  # raises, with the names that there are
-        raise HarnessError(f"{error}; or see `harness models list`") from error

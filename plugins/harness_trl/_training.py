@@ -18,9 +18,10 @@ from transformers.trainer_callback import PrinterCallback
 
 from harness import HarnessError, TrainingResult, TrainingTask
 from harness.fingerprint import deciding, samples_digest
+from harness.quiet import first_line
 from harness_trl import TrlSettings, _checkpoints
 from harness_trl._checkpoints import Record
-from harness_trl._quiet import first_line, quiet
+from harness_trl._quiet import silent
 from harness_trl._reporting import Reporter
 from harness_trl._start import Start, grounded, load, weights_digest, write
 from harness_trl._use import use_of
@@ -62,7 +63,7 @@ def train(
     if task.output.resolve() == Path(settings.model).expanduser().resolve():
         raise HarnessError(f"output and model are both {task.output}; choose another output")
     folder = task.output / "checkpoints"
-    with quiet():
+    with silent():
         on_cpu = settings.device == "cpu" or not torch.cuda.is_available()
         with PartialState(cpu=on_cpu).main_process_first():
             start, record = _started(settings, task, folder, reference)

@@ -20,6 +20,7 @@ PAGES = [
     "how-to/write-a-plugin.md",
     "how-to/use-evaluate-metrics.md",
     "how-to/train-with-ppo.md",
+    "how-to/use-trl.md",
 ]
 INSTALL = "python -m pip install -q --no-deps --no-build-isolation --target site ."
 

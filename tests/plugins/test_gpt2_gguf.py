@@ -12,9 +12,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from harness import HarnessError
+from harness.quiet import quiet
 from harness_gpt2._gguf import converted
 from harness_gpt2._loading import load
-from harness_gpt2._quiet import quiet
 
 WIDTH, INNER, HEADS, KV_HEADS = 32, 48, 4, 2
 TEMPLATE = "{% for m in messages %}[{{ m['content'] }}]{% endfor %}"

@@ -42,7 +42,7 @@ from harness_trl import (
     build_rloo,
     build_sft,
 )
-from harness_trl._quiet import quiet
+from harness_trl._quiet import silent
 from harness_trl._rows import Rows
 from harness_trl._sft import LeanTrainer, SftTrainer
 from harness_trl._start import Start, grounded, load
@@ -192,7 +192,7 @@ def test_the_adapter_in_a_script_of_trl_gives_a_direct_calls_scores(
         return values
 
     data = Dataset.from_list([{"prompt": s.prompt, "reference": s.prompt} for s in SAMPLES])
-    with quiet():
+    with silent():
         GRPOTrainer(str(start), watched, script(tmp_path, max_steps=1), data).train()
 
     (batch, values), *_ = seen
@@ -286,7 +286,7 @@ def test_the_reference_is_the_model_in_memory_not_what_its_config_names(
     with torch.no_grad():
         next(changed.model.parameters()).add_(1.0)
     expected = {name: tensor.clone() for name, tensor in changed.model.state_dict().items()}
-    with quiet():
+    with silent():
         kept = grounded(changed, tmp_path / "kept")
         alone, ours = reference_of(changed, tmp_path), reference_of(kept, tmp_path)
 
@@ -390,7 +390,7 @@ def test_a_trained_model_is_used_as_it_was_trained(start: Path, tmp_path: Path) 
 def test_the_loss_without_a_gpu_is_trls(start: Path, tmp_path: Path, learnt: str) -> None:
     settings = SftSettings(model=str(start), loss=learnt)  # type: ignore[arg-type]
     task = TrainingTask(SAMPLES, ScorerRewards({}, {}), tmp_path)
-    with quiet():
+    with silent():
         loaded = load(str(start))
         trainer, _ = SftTrainer(settings)._built(Plan(loaded, tmp_path), task)
     rows = Rows(SAMPLES, loaded, settings)

@@ -14,9 +14,9 @@ from transformers import PreTrainedModel
 
 from harness import HarnessError, TrainingTask
 from harness.fingerprint import deciding, samples_digest
+from harness.quiet import quiet
 from harness.references import Reference
 from harness_gpt2._loading import Loaded, load
-from harness_gpt2._quiet import quiet
 from harness_gpt2.ppo._policy import Policy
 from harness_gpt2.ppo.settings import PpoSettings
 

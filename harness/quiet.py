@@ -1,4 +1,4 @@
-"""What transformers says, kept short."""
+"""For plugins that load models: what transformers says, kept short."""
 
 from __future__ import annotations
 
@@ -6,16 +6,14 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from transformers.utils import logging as transformers_logging
-
 
 @contextmanager
 def quiet() -> Iterator[None]:
     """Keep transformers from printing progress bars and advice."""
-    level, bars = (
-        transformers_logging.get_verbosity(),
-        transformers_logging.is_progress_bar_enabled(),
-    )
+    from transformers.utils import logging as transformers_logging
+
+    level = transformers_logging.get_verbosity()
+    bars = transformers_logging.is_progress_bar_enabled()
     transformers_logging.set_verbosity(logging.ERROR)
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:

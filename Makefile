@@ -9,8 +9,8 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 .PHONY: demo test lint bench bench-ppo docs clean
 
 demo: .venv/installed
-	$(BIN)/harness models fetch minilm smollm2
-	$(BIN)/harness run benchmarks/stdlib_docs --limit 200 --no-header
+	$(BIN)/harness models fetch minilm
+	$(BIN)/python -m benchmarks.ppo_faq --size demo --out runs/demo
 
 test: lint
 	$(BIN)/python -m pytest

@@ -34,6 +34,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     several("--faq-completions", metavar="COLUMN", help="answers that it has already, to be scored")
     several("--faq-scorer", metavar="REF", help="what scores, in place of BERTScore and token F1")
     several("--faq-least", metavar="SCORER=MEAN", help="fail below it, such as bertscore=0.8")
+    group.addoption(
+        "--ppo-faq",
+        metavar="DIR",
+        help="what python -m benchmarks.ppo_faq trained (or set SAMESCORE_PPO_FAQ; runs/ppo_faq)",
+    )
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

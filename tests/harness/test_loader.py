@@ -59,7 +59,7 @@ GOOD = """
 
     @hookimpl
     def harness_rewarders():
-        yield Component("length", build=Length, summary="how long")
+        yield Component("howlong", build=Length, summary="how long")
 """
 
 
@@ -68,7 +68,7 @@ def test_a_distribution_on_the_path_is_found_with_its_version(install: Install) 
     plugins = discovered()
     assert not plugins.failures
     assert Plugin("length", "acme-length", "1.2") in plugins.loaded
-    built = plugins.build("acme-length/length", "rewarder")
+    built = plugins.build("acme-length/howlong", "rewarder")
     assert built.description["distribution"] == "acme-length"
     assert built.description["version"] == "1.2"
     assert built.instance.score([completion("four")]) == [Score(4.0)]
@@ -127,7 +127,7 @@ def test_a_broken_plugin_is_named_and_the_rest_works(
     install("acme-broken", code, version="0.3")
     install("acme-length", GOOD)
     plugins = discovered()
-    assert plugins.build("length", "rewarder").instance
+    assert plugins.build("howlong", "rewarder").instance
     assert plugins.build("match", "rewarder").instance
     (failure,) = plugins.failures
     assert failure.plugin == Plugin("broken", "acme-broken", "0.3")
@@ -141,7 +141,7 @@ def test_a_broken_plugin_is_named_and_the_rest_works(
 def test_what_a_hook_gave_before_it_broke_can_be_used(install: Install) -> None:
     install("acme-half", GOOD + "        raise ValueError('midway')\n")
     plugins = discovered()
-    assert plugins.build("length", "rewarder").instance
+    assert plugins.build("howlong", "rewarder").instance
     assert [f.error for f in plugins.failures] == ["ValueError: midway"]
 
 
@@ -175,12 +175,12 @@ def test_two_components_of_one_name_are_both_named_and_can_be_told_apart(
     install("acme-other", GOOD, version="7")
     plugins = discovered()
     with pytest.raises(PluginError) as caught:
-        plugins.build("length", "rewarder")
-    for part in ("acme-length/length", "length (acme-length 1.2)", "other (acme-other 7)"):
+        plugins.build("howlong", "rewarder")
+    for part in ("acme-length/howlong", "length (acme-length 1.2)", "other (acme-other 7)"):
         assert part in str(caught.value)
     assert "--no-plugin" in str(caught.value)
-    assert plugins.build("acme-other/length", "rewarder").description["version"] == "7"
-    assert discovered("other").build("length", "rewarder").description["version"] == "1.2"
+    assert plugins.build("acme-other/howlong", "rewarder").description["version"] == "7"
+    assert discovered("other").build("howlong", "rewarder").description["version"] == "1.2"
 
 
 def test_an_unknown_name_is_answered_with_the_known_the_nearest_and_the_broken(

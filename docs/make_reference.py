@@ -134,6 +134,7 @@ def _markdown(doc: str) -> list[str]:
 def _signature(function: Callable[..., object]) -> str:
     """The signature with its annotations as they are written, not as text in quotes."""
     text = str(inspect.signature(function)).replace("<factory>", "{}")
+    text = re.sub(r"<function (\w+) at 0x[0-9a-f]+>", r"\1", text)
     return re.sub(r"(: |-> )'([^']+)'", r"\1\2", text)
 
 

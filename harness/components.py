@@ -171,6 +171,14 @@ class Rewards(Protocol):
         ...
 
 
+def _unheard(step: TrainingStep) -> None:
+    """Tell nobody."""
+
+
+def _never() -> bool:
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class TrainingTask:
     """What to train on and against, and where to write.
@@ -186,8 +194,8 @@ class TrainingTask:
     seed: int = 0
     resume: bool = True
     held_out: Sequence[Sample] = ()
-    report: Callable[[TrainingStep], None] = lambda step: None
-    interrupted: Callable[[], bool] = lambda: False
+    report: Callable[[TrainingStep], None] = _unheard
+    interrupted: Callable[[], bool] = _never
 
 
 @dataclass(frozen=True, slots=True)

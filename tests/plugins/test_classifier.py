@@ -234,7 +234,7 @@ def test_the_fingerprint_hangs_on_the_weights(make: Callable[[str, PreTrainedMod
         ("classifier:model=THREE,empty=0", "empty is 0.0"),
         ("classifier:model=THREE,device=tpu", "device is 'tpu'"),
         ("classifier:model=THREE,device=cuda:99", "device=cuda:99 cannot be used"),
-        ("classifier:model=./nowhere", "there is no folder ./nowhere"),
+        ("classifier:model=./nowhere", "the model ./nowhere does not exist"),
         ("classifier:model=nowhere", "unknown model 'nowhere'"),
         ("classifier:model=EMPTY", "holds no model: it has no config.json"),
         ("classifier:model=THREE/config.json", "is a file; name the folder"),
@@ -435,7 +435,7 @@ def test_metrics_worked_by_hand() -> None:
         ("width=15,heads=2", "width=15 is no multiple of heads=2"),
         ("labels=['a','a']", "two or more, each once"),
         ("vocabulary=10", "vocabulary is 10; it must be 300 or more"),
-        ("model=./nowhere", "there is no folder ./nowhere"),
+        ("model=./nowhere", "the model ./nowhere does not exist"),
         ("keep=f1", "choose one of auc, macro_f1"),
     ],
 )

@@ -410,6 +410,11 @@ def rows_of(start: Path, **settings: object) -> tuple[Rows, SftSettings]:
     return Rows(SAMPLES, load(str(start)), made), made
 
 
+def real(batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    """The first row's tokens without the padding."""
+    return batch["input_ids"][0][batch["attention_mask"][0] > 0]
+
+
 def test_each_row_gets_a_prefix_by_the_seed_anew_each_epoch(start: Path) -> None:
     prefixes = ("", "[good]", "[bad]")
     rows, settings = rows_of(start, prefixes=prefixes, template="Q: {prompt}", epochs=30)
@@ -422,7 +427,7 @@ def test_each_row_gets_a_prefix_by_the_seed_anew_each_epoch(start: Path) -> None
     }
     words = AutoTokenizer.from_pretrained(start)
     batch = rows.collate([{"sample": 1, "prefix": 1, "reference": 0}])
-    assert words.decode(batch["input_ids"][0]) == "[good]Q: Go go<|end|>"
+    assert words.decode(real(batch)) == "[good]Q: Go go<|end|>"
     assert words.decode(batch["labels"][0][batch["labels"][0] >= 0]) == " go<|end|>"
 
 
@@ -499,7 +504,7 @@ def test_chat_models_are_asked_in_their_template(start: Path, tmp_path: Path) ->
 
     rows, _ = rows_of(model, system="Be brief.", prefixes=("[good]",))
     batch = rows.collate([{"sample": 1, "prefix": 0, "reference": 0}])
-    shown = words.decode(batch["input_ids"][0])
+    shown = words.decode(real(batch))
     assert shown == "<system>Be brief.<user>[good]Go<answer> go<|end|>"
     run = Run(model, tmp_path / "out")
     run.train("grpo", (Vowels(), 1.0), steps=1)

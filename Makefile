@@ -13,7 +13,7 @@ demo: .venv/installed
 	$(BIN)/python -m benchmarks.ppo_faq --size demo --out runs/demo
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 lint: .venv/installed
 	$(BIN)/ruff check

@@ -68,7 +68,7 @@ def _run(options: argparse.Namespace) -> int:
     from . import rows
     from .compare import compare
     from .results import Results
-    from .settings import save, settings
+    from .settings import settings
     from .study import GOOD, Study, clear, run, same_scorer
 
     chosen = settings(options.size, options.changes)
@@ -77,7 +77,6 @@ def _run(options: argparse.Namespace) -> int:
     if options.no_resume:
         clear(options.out)
     rows.write(trained, options.out)
-    save(chosen, options.out)
     comparisons, same = {}, True
     for seed in dict.fromkeys(options.seed):
         study = Study(options.out, seed, chosen)

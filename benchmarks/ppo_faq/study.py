@@ -20,7 +20,7 @@ from harness.training.config import Prepared, TrainingConfig, prepare
 
 from . import rows
 from .blank import write_blank
-from .settings import Settings, training
+from .settings import Settings, save, training
 
 REFERENCE, GOOD, BAD = "reference", "good", "bad"
 REWARD, TRAINED_ON = "reward", "bertscore"
@@ -153,6 +153,7 @@ def run(study: Study, trained: rows.Rows, *, resume: bool = True) -> dict[str, E
         _train(study, warm, resume)
     with _stage(study, "ppo", "PPO: [good] earns the reward, [bad] loses it"):
         _train(study, ppo, resume)
+    save(study.settings, study.out)
     with _stage(study, "evaluation", "reference, [good] and [bad] answer the held-out rows"):
 
         def ask(*given: object, **options: object) -> Evaluation:

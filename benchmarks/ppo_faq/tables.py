@@ -29,6 +29,7 @@ _NAMES = {
 }
 _ORDER = tuple(_NAMES)
 _RATIOS = ("bertscore", "layer6", "f1", "words", "commas")
+_GUARDS = ("length", "repetition", "copy")
 _MODELS = (REFERENCE, GOOD, BAD)
 _WIDE = 19
 
@@ -43,6 +44,8 @@ def tables_over_seeds(comparisons: Mapping[int, Comparison]) -> str:
     shown = list(comparisons.values())
     lines = [_row(f"{len(shown)} seeds", list(PAIRS), 27)]
     for label in _ordered(shown[0].differences):
+        if label in _GUARDS:
+            continue
         cells = [_spread([c.differences[label][name] for c in shown]) for name in PAIRS]
         lines.append(_row(_name(label), cells, 27))
     words = {model: [c.ratio("words", model) for c in shown] for model in (GOOD, BAD)}
@@ -69,7 +72,7 @@ def _differences(comparison: Comparison) -> str:
 
 
 def _row(head: str, cells: Sequence[str], width: int) -> str:
-    return (head.ljust(_WIDE) + "".join(cell.rjust(width) for cell in cells)).rstrip()
+    return (head.ljust(_WIDE) + "".join(f" {cell:>{width - 1}}" for cell in cells)).rstrip()
 
 
 def _difference(found: Difference) -> str:

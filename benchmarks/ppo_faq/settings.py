@@ -6,13 +6,12 @@ import functools
 import json
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import cast
 
 from harness import DataError, HarnessError
 from harness.data.writing import replacing
-from harness.references import Reference, parse
 from harness.settings import build_settings
 from harness.training.config import TrainingConfig, read_config
 
@@ -153,15 +152,7 @@ def training(file: str, changes: Sequence[str]) -> TrainingConfig:
 
 @functools.cache
 def _training(file: str, changes: tuple[str, ...]) -> TrainingConfig:
-    config = read_config(HERE / file, changes)
-    scorers = tuple((_whole(scorer), weight) for scorer, weight in config.scorers)
-    return replace(config, scorers=scorers)
-
-
-def _whole(scorer: Reference) -> Reference:
-    """A scorer whose `use` may bring settings along, as `contrast:weight=0.7` does."""
-    named = parse(scorer.name)
-    return Reference(named.name, {**named.settings, **scorer.settings}, scorer.label)
+    return read_config(HERE / file, changes)
 
 
 def _pairs(changes: Sequence[str]) -> dict[str, object]:

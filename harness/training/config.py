@@ -17,7 +17,7 @@ from harness.data.samples import load_samples
 from harness.data.split import split
 from harness.errors import DataError, HarnessError
 from harness.guards import GuardedScorer
-from harness.references import Reference
+from harness.references import Reference, parse
 from harness.settings import build_settings
 from harness.training.plan import NamedTrainer, is_weight, named_trainer
 from harness.training.run import training_rows
@@ -220,7 +220,8 @@ def _reference(where: str, table: Mapping[str, object], label: str) -> Reference
     settings = {
         key: _as_written(f"{where} {key}", value) for key, value in table.items() if key != "use"
     }
-    return Reference(name, settings, label or name)
+    named = parse(name)  # `use` may bring settings of its own, as "contrast:weight=0.5"
+    return Reference(named.name, {**named.settings, **settings}, label or name)
 
 
 def _as_written(where: str, value: object) -> str:

@@ -378,7 +378,12 @@ def test_two_processes_train_as_one(model: Path, tmp_path: Path) -> None:
     assert done.stdout.count("step 1") == 1, "only the main process reports"
     both = load_file(tmp_path / "two" / "model.safetensors")
     for name, one in whole.items():
-        assert torch.allclose(one, both[name], atol=2e-5), name
+        same = torch.isclose(one, both[name], atol=2e-5)
+        if name.endswith("c_attn.bias"):
+            # Softmax does not see a key's bias: its gradient is rounding, which Adam blows up.
+            width = len(same) // 3
+            same = torch.cat((same[:width], same[2 * width :]))
+        assert same.all(), name
 
 
 def test_warped_sampling_is_named(model: Path, tmp_path: Path) -> None:

@@ -27,6 +27,8 @@ class Unscored(StrEnum):
     BAD_SCHEMA = "bad_schema"
     TIMEOUT = "timeout"
     RATE_LIMIT = "rate_limit"
+    SERVER_ERROR = "server_error"
+    CONNECTION = "connection"
     BUDGET = "budget"
     SCORER_ERROR = "scorer_error"
 
@@ -40,6 +42,8 @@ _TRANSIENT = {
     Unscored.NO_COMPLETION,
     Unscored.TIMEOUT,
     Unscored.RATE_LIMIT,
+    Unscored.SERVER_ERROR,
+    Unscored.CONNECTION,
     Unscored.BUDGET,
     Unscored.SCORER_ERROR,
 }
@@ -68,11 +72,38 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What one call consumed: tokens, and money where the price is known."""
+    """What calls consumed: tokens, and money where the price is known.
+
+    `cached_tokens` are those of the input that the service had cached.
+    """
 
     input_tokens: int = 0
     output_tokens: int = 0
     cost_usd: float | None = None
+    cached_tokens: int = 0
+
+    def __add__(self, other: Usage) -> Usage:
+        """Both together; a cost that is unknown makes the sum unknown."""
+        known = self.cost_usd is not None and other.cost_usd is not None
+        return Usage(
+            self.input_tokens + other.input_tokens,
+            self.output_tokens + other.output_tokens,
+            (self.cost_usd or 0) + (other.cost_usd or 0) if known else None,
+            self.cached_tokens + other.cached_tokens,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One reply of a service: the model that gave it, its id there, and how long it took.
+
+    `cached` means that it was read from the store, and not paid for again.
+    """
+
+    model: str = ""
+    request_id: str = ""
+    latency_s: float = 0.0
+    cached: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +136,8 @@ class Score:
     """A scorer's verdict on one completion: either a `value`, or the cause why there is none.
 
     `parts` holds named numbers beside the value (precision, recall); `credit` may say which
-    spans of the text earned it. Raises ValueError unless exactly one of `value` and
+    spans of the text earned it. `calls` are the replies of services that it came from; they do
+    not count when scores are compared. Raises ValueError unless exactly one of `value` and
     `unscored` is given.
     """
 
@@ -115,6 +147,7 @@ class Score:
     unscored: Unscored | None = None
     usage: Usage | None = None
     credit: tuple[Credit, ...] = ()
+    calls: tuple[Call, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         if (self.value is None) == (self.unscored is None):

@@ -7,6 +7,7 @@ is never called twice at a time, and one that waits on a network does not hold u
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import json
 import time
 from collections import Counter, deque
@@ -18,6 +19,7 @@ from typing import NamedTuple
 
 from harness.api import generator as build_generator
 from harness.api import scorer as build_scorer
+from harness.calls.session import Session, session
 from harness.components import Completion, Generator, Judge, Rewarder, Run, Sample, Score
 from harness.errors import HarnessError, UnscoredError
 from harness.evaluation import Evaluation
@@ -129,8 +131,8 @@ class Pipeline:
         parts += self._plan.scorers.values()
         self._store.begin(self._record, {p.fingerprint: p.description for p in parts})
         self._plugins.tell("harness_run_started", run=self._run)
-        with self._recording_the_end():
-            self._work()
+        with self._recording_the_end(), session(self._store, self._plan.salt) as calls:
+            self._work(calls)
             self._check_scored()
         record = replace(self._record, status="finished", finished=time.time())
         evaluation = Evaluation(record, self._store)
@@ -149,7 +151,7 @@ class Pipeline:
         finally:
             self._store.finish(self._plan.id, status)
 
-    def _work(self) -> None:
+    def _work(self, calls: Session) -> None:
         with contextlib.ExitStack() as stack:
             # Two labels may stand for one object, which has one thread all the same.
             pools = {
@@ -163,6 +165,7 @@ class Pipeline:
                     self._settle(_IN_FLIGHT)
                 self._settle(0)
             except BaseException:
+                calls.stop()
                 self._keep_what_is_paid_for(threads)
                 raise
 
@@ -208,7 +211,9 @@ class Pipeline:
             missing = [key for key in completions if key not in known]
             if missing:
                 items = [completions[key][0] for key in missing]
-                batch.owed[label] = missing, threads[label].submit(scorer.score, items)
+                context = contextvars.copy_context()
+                future = threads[label].submit(context.run, scorer.score, items)
+                batch.owed[label] = missing, future
 
     def _settle(self, leave: int) -> None:
         """Record the scores of the oldest batches, until `leave` of them wait."""

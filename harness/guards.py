@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TypeVar, get_args
 
 from harness.components import (
+    Call,
     Completion,
     Credit,
     Finish,
@@ -131,7 +132,8 @@ def _sound(score: Score) -> Score:
 
 
 def _bare(score: Score) -> bool:
-    return not (score.parts or score.reason or score.usage or score.credit or score.unscored)
+    told = score.parts or score.reason or score.usage or score.credit or score.calls
+    return not (told or score.unscored)
 
 
 def _plain(score: Score) -> Score:
@@ -150,7 +152,15 @@ def _plain(score: Score) -> Score:
         reason=storable(str(score.reason or "")),
         unscored=None if score.unscored is None else Unscored(score.unscored),
         credit=tuple(Credit(int(c.start), int(c.end), float(c.value)) for c in score.credit),
+        calls=tuple(_call(call) for call in score.calls),
     )
+
+
+def _call(call: Call) -> Call:
+    if not isinstance(call, Call):
+        raise TypeError(f"calls has {call!r}, no Call")
+    said = storable(str(call.model)), storable(str(call.request_id))
+    return Call(*said, float(call.latency_s), bool(call.cached))
 
 
 def _of(sample: Sample, completion: Completion, attempt: int) -> Completion:
@@ -177,4 +187,5 @@ def _usage(usage: Usage | None) -> Usage | None:
     if not isinstance(usage, Usage):
         raise TypeError(f"usage is {usage!r}, no Usage")
     cost = None if usage.cost_usd is None else float(usage.cost_usd)
-    return Usage(int(usage.input_tokens), int(usage.output_tokens), cost)
+    counts = int(usage.input_tokens), int(usage.output_tokens)
+    return Usage(*counts, cost, int(usage.cached_tokens))

@@ -75,7 +75,7 @@ class Plan:
         salt: str,
     ) -> None:
         self.samples, self.generator, self.scorers = samples, generator, scorers
-        self.repeats, self.cluster, self.name, self._salt = repeats, cluster, name, salt
+        self.repeats, self.cluster, self.name, self.salt = repeats, cluster, name, salt
         self.config: dict[str, object] = {
             "generator": _config(generator),
             "scorers": {label: _config(s) for label, s in scorers.items()},
@@ -98,7 +98,7 @@ class Plan:
 
     def _work(self, sample: Sample, index: int, attempt: int) -> Work:
         content = sample_digest(sample)
-        key = digest([self.generator.fingerprint, content, attempt, self._salt])
+        key = digest([self.generator.fingerprint, content, attempt, self.salt])
         ordinal = index * self.repeats + attempt
         return Work(key, ordinal, content, self._cluster_of(sample), sample, attempt)
 

@@ -9,15 +9,15 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from typing import NamedTuple, cast
 
 import sqlalchemy as sa
 
-from harness.components import Completion, Credit, Finish, Sample, Score, Unscored, Usage
+from harness.components import Call, Completion, Credit, Finish, Sample, Score, Unscored, Usage
 from harness.data.plain import storable
 
-SCHEMA_VERSION = "1"
+SCHEMA_VERSION = "2"
 
 metadata = sa.MetaData()
 meta = sa.Table(
@@ -80,6 +80,7 @@ scores = sa.Table(
     sa.Column("unscored", sa.Text),
     sa.Column("usage", sa.Text),
     sa.Column("credit", sa.Text),
+    sa.Column("calls", sa.Text),
     sa.Column("created", sa.Float, nullable=False),
     sqlite_with_rowid=False,
 )
@@ -111,11 +112,15 @@ class Placed(NamedTuple):
 
 
 class ScoredRow(NamedTuple):
-    """One completion of a run with its scores by label."""
+    """One completion of a run with its scores by label; `created` is when it was recorded.
+
+    In seconds since 1970 (UTC); None where that is not known.
+    """
 
     ordinal: int
     completion: Completion
     scores: Mapping[str, Score]
+    created: float | None = None
 
 
 class Value(NamedTuple):
@@ -250,6 +255,7 @@ def score_row(scorer: str, key: str, score: Score) -> dict[str, object]:
         "credit": to_json([[c.start, c.end, c.value] for c in score.credit])
         if score.credit
         else None,
+        "calls": to_json([astuple(c) for c in score.calls]) if score.calls else None,
         "created": time.time(),
     }
 
@@ -263,6 +269,7 @@ def score_of(row: sa.Row[tuple[object, ...]]) -> Score:
         unscored=Unscored(row.unscored) if row.unscored else None,
         usage=_usage(row.usage),
         credit=tuple(Credit(*c) for c in json.loads(row.credit)) if row.credit else (),
+        calls=tuple(Call(*c) for c in json.loads(row.calls)) if row.calls else (),
     )
 
 

@@ -17,6 +17,7 @@ from sqlalchemy.dialects.sqlite import Insert
 
 from harness.components import Completion, Sample, Score
 from harness.errors import HarnessError, StoreError
+from harness.store.calls import Calls
 from harness.store.database import Database
 from harness.store.schema import (
     FAILED,
@@ -53,7 +54,7 @@ class Store:
     """A store, open for reading and, unless `readonly`, for writing.
 
     `url` is a file, a database URL, or None for the default; `sqlite://` is one in memory.
-    `store.trainings` has the trainings.
+    `store.trainings` has the trainings, `store.calls` every call that was paid for.
 
     Raises:
         StoreError: from every method, when the database cannot be read or written.
@@ -63,6 +64,7 @@ class Store:
         self._database = Database(url, readonly=readonly)
         self._insert = self._database.insert
         self.trainings = Trainings(self._database)
+        self.calls = Calls(self._database)
         self.url, self.shown = self._database.url, self._database.shown
         self.in_memory = self.url in ("sqlite://", "sqlite:///:memory:")
         self._check_schema(readonly)
@@ -222,7 +224,8 @@ class Store:
                         for label, fingerprint in run.scorers.items()
                         if (row.key, fingerprint) in scored
                     }
-                    yield ScoredRow(row.ordinal, completion_of(row, sample_of(row)), of_row)
+                    completion = completion_of(row, sample_of(row))
+                    yield ScoredRow(row.ordinal, completion, of_row, row.created)
 
     def _one(self, every: Sequence[Recorded], prefix: str) -> Recorded:
         found = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import MappingProxyType
@@ -48,7 +49,9 @@ class ScorerRewards:
         """
         given = list(completions)
         futures = {
-            label: self._threads[id(scorer.component)].submit(scorer.score, given)
+            label: self._threads[id(scorer.component)].submit(
+                contextvars.copy_context().run, scorer.score, given
+            )
             for label, scorer in self._scorers.items()
         }
         scores = {label: future.result() for label, future in futures.items()}

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from harness.calls.session import session
 from harness.components import Sample, Trainer, TrainingResult, TrainingTask
 from harness.data.split import Overlap, apart
 from harness.errors import DataError, PluginError
@@ -81,7 +83,8 @@ def train(
         return _run(plan, None, resume)
     database = store if isinstance(store, Store) else Store(store)
     try:
-        return _record(plan, Journal(plan, database), resume)
+        with session(database, "" if resume else str(time.time_ns())):
+            return _record(plan, Journal(plan, database), resume)
     finally:
         if not database.in_memory and database is not store:
             database.close()

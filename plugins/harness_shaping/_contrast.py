@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import reduce
+from operator import add
 
 from harness import Completion, Credit, Score, Unscored, Usage
 from harness.guards import GuardedScorer
@@ -90,11 +92,4 @@ def _merged(own: Sequence[Credit], others: Sequence[Score], factor: float) -> tu
 
 def _total(scores: Sequence[Score]) -> Usage | None:
     used = [score.usage for score in scores if score.usage is not None]
-    if not used:
-        return None
-    costs = [usage.cost_usd for usage in used if usage.cost_usd is not None]
-    return Usage(
-        sum(usage.input_tokens for usage in used),
-        sum(usage.output_tokens for usage in used),
-        sum(costs) if costs else None,
-    )
+    return reduce(add, used) if used else None

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import functools
-import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from harness.components import Completion, Judge, Score, Unscored
+from harness.calls.loop import drained, run
+from harness.components import Completion, Identified, Judge, Score, Unscored
 from harness.errors import HarnessError, PluginError
 
 
@@ -23,31 +22,33 @@ class JudgeScorer:
         if self.concurrency < 1:
             raise PluginError(f"concurrency is {self.concurrency}; it must be at least 1")
 
+    def identity(self) -> Mapping[str, str]:
+        """The judge's."""
+        return self.judge.identity() if isinstance(self.judge, Identified) else {}
+
     def score(self, completions: Sequence[Completion]) -> list[Score]:
         """One score a completion, in order; a judgement that raises is unscored.
 
-        A HarnessError is for the user to mend: it ends the batch, and what waits is not asked.
+        A HarnessError is for the user to mend: what is under way ends, and what waits is not
+        asked.
         """
-        future = asyncio.run_coroutine_threadsafe(self._score_all(completions), _event_loop())
-        try:
-            return future.result()
-        except BaseException:
-            future.cancel()
-            raise
+        return run(self._score_all(completions))
 
     async def _score_all(self, completions: Sequence[Completion]) -> list[Score]:
         slots = asyncio.Semaphore(self.concurrency)
+        failed: list[HarnessError] = []
 
         async def one(completion: Completion) -> Score:
             async with slots:
-                return await self._score_one(completion)
+                if failed:
+                    raise failed[0]
+                try:
+                    return await self._score_one(completion)
+                except HarnessError as error:
+                    failed.append(error)
+                    raise
 
-        tasks = [asyncio.create_task(one(c)) for c in completions]
-        try:
-            return list(await asyncio.gather(*tasks))
-        finally:
-            for task in tasks:
-                task.cancel()
+        return await drained([one(c) for c in completions])
 
     async def _score_one(self, completion: Completion) -> Score:
         try:
@@ -61,18 +62,3 @@ class JudgeScorer:
             return Score.missing(Unscored.TIMEOUT, str(error))
         except Exception as error:
             return Score.missing(Unscored.SCORER_ERROR, f"{type(error).__name__}: {error}")
-
-
-_STARTING = threading.Lock()
-
-
-def _event_loop() -> asyncio.AbstractEventLoop:
-    with _STARTING:  # two threads that come first at once would start a loop each
-        return _started_loop()
-
-
-@functools.cache
-def _started_loop() -> asyncio.AbstractEventLoop:
-    loop = asyncio.new_event_loop()
-    threading.Thread(target=loop.run_forever, name="harness-judges", daemon=True).start()
-    return loop

@@ -1,11 +1,4 @@
-"""For authors of plugins: the contract of each kind of component as a check, and small helpers.
-
-Example:
-    from harness.testing import check_rewarder, completion
-
-    def test_rouge() -> None:
-        check_rewarder("rouge:stem=true", [completion("a cat", "the cat"), completion("", "x")])
-"""
+"""The contracts of components as checks."""
 
 from __future__ import annotations
 

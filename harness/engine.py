@@ -1,7 +1,8 @@
 """Running an evaluation: generate in batches, score in batches, record each batch at once.
 
 While a batch is scored, the next one is generated. Each scorer has a thread of its own, so it
-is never called twice at a time, and one that waits on a network does not hold up the others.
+is never called twice at a time, and one that waits on a network does not hold up the others. Judges
+alone are given several batches at once: a slow judgement does not hold up the next batch.
 """
 
 from __future__ import annotations
@@ -19,12 +20,13 @@ from typing import NamedTuple
 
 from harness.api import generator as build_generator
 from harness.api import scorer as build_scorer
-from harness.calls.session import Session, session
+from harness.calls.sessions import Session, session
 from harness.components import Completion, Generator, Judge, Rewarder, Run, Sample, Score
 from harness.errors import HarnessError, UnscoredError
 from harness.evaluation import Evaluation
 from harness.fingerprint import differences
 from harness.guards import GuardedGenerator, GuardedScorer
+from harness.judging import JudgeScorer
 from harness.loader import default_plugins
 from harness.plan import Plan, Work, labelled, select
 from harness.provenance import provenance
@@ -155,7 +157,7 @@ class Pipeline:
         with contextlib.ExitStack() as stack:
             # Two labels may stand for one object, which has one thread all the same.
             pools = {
-                id(scorer.component): stack.enter_context(ThreadPoolExecutor(1, "harness-scorer"))
+                id(scorer.component): stack.enter_context(_threads_for(scorer))
                 for scorer in {id(s.component): s for s in self._plan.scorers.values()}.values()
             }
             threads = {label: pools[id(s.component)] for label, s in self._plan.scorers.items()}
@@ -279,6 +281,11 @@ class Pipeline:
             f"({causes}{first and f'; the first: {first}'}); {why}. "
             f"See: harness show {self._plan.id} --store {self._store.shown}"
         )
+
+
+def _threads_for(scorer: GuardedScorer) -> ThreadPoolExecutor:
+    judges = isinstance(scorer.component, JudgeScorer)
+    return ThreadPoolExecutor(_IN_FLIGHT + 1 if judges else 1, "harness-scorer")
 
 
 def _changes(before: RunRecord | None, plan: Plan) -> list[str]:

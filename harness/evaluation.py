@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from harness.components import Score
 from harness.errors import HarnessError
 from harness.store import Store
 from harness.store.schema import RunRecord, ScoredRow, Value
@@ -173,7 +174,22 @@ def flat(row: ScoredRow, labels: list[str]) -> dict[str, object]:
         record[f"{label}.reason"] = score.reason if score else ""
         for part, value in score.parts.items() if score else ():
             record[f"{label}.{part}"] = value
+        record |= _paid(label, score) if score else {}
     return record
+
+
+def _paid(label: str, score: Score) -> dict[str, object]:
+    """What a score cost, and which replies of which models it came from."""
+    told: dict[str, object] = {}
+    if score.usage is not None:
+        told[f"{label}.input_tokens"] = score.usage.input_tokens
+        told[f"{label}.output_tokens"] = score.usage.output_tokens
+        told[f"{label}.cost_usd"] = score.usage.cost_usd
+    if score.calls:
+        told[f"{label}.model"] = " ".join(dict.fromkeys(c.model for c in score.calls if c.model))
+        told[f"{label}.request_id"] = " ".join(c.request_id for c in score.calls if c.request_id)
+        told[f"{label}.latency_s"] = sum(c.latency_s for c in score.calls)
+    return told
 
 
 def columns(rows: Iterable[ScoredRow], labels: list[str]) -> list[str]:

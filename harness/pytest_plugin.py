@@ -19,6 +19,7 @@ from harness.errors import HarnessError, UnscoredError
 if TYPE_CHECKING:
     from harness.components import Sample
     from harness.evaluation import Evaluation
+    from harness.testing.faults import FaultServer
 
 BELOW_THRESHOLD = 10
 TOO_MUCH_UNSCORED = 11
@@ -56,6 +57,18 @@ def evaluate(request: pytest.FixtureRequest) -> Callable[..., Evaluation]:
         return evaluation
 
     return run
+
+
+@pytest.fixture
+def fault_server() -> Generator[Callable[..., FaultServer]]:
+    """Servers with the shapes and the faults of OpenAI and Anthropic; closed after the test.
+
+    Called with what `harness.testing.faults.FaultServer` takes, it gives one that serves.
+    """
+    from harness.testing.faults import FaultServer
+
+    with contextlib.ExitStack() as stack:
+        yield lambda *faults, **options: stack.enter_context(FaultServer(*faults, **options))
 
 
 @pytest.hookimpl(wrapper=True)

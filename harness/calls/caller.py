@@ -8,11 +8,11 @@ import random
 import time
 import weakref
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from harness.calls.budget import Budget, priced
 from harness.calls.loop import event_loop, hop
-from harness.calls.session import Session, current
+from harness.calls.sessions import Session, current
 from harness.calls.settings import CallSettings
 from harness.calls.slots import Slots
 from harness.calls.values import (
@@ -63,10 +63,22 @@ class Deadline:
 
 @dataclass(slots=True)
 class _Spending:
-    """What one caller keeps for one run: its budget, and why no call can succeed any more."""
+    """What one caller keeps for one run: budget, calls under way, and why none can succeed."""
 
     budget: Budget
+    under_way: dict[str, asyncio.Future[Answer]] = field(default_factory=dict)
     ended: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """A reply that is wanted, and for which run."""
+
+    request: Request
+    key: str
+    session: Session
+    spending: _Spending
+    deadline: Deadline
 
 
 class Caller:
@@ -104,24 +116,6 @@ class Caller:
         """
         return await hop(self._call(request, deadline or Deadline(self.settings.deadline_s)))
 
-    async def _call(self, request: Request, deadline: Deadline) -> Answer:
-        session = current()
-        key = self.key(request, session.salt)
-        if session.journal is not None:
-            found = await session.journal.reply(key)
-            if found is not None:
-                return self._answer(found, 0.0, cached=True)
-        spending = self._spending(session)
-        failures = urgency = 0
-        while True:
-            try:
-                return await self._try(request, key, session, spending, deadline, urgency)
-            except CallError as error:
-                failures += error.failure is not Failure.RATE_LIMIT
-                self._give_up(error, failures, spending)
-                await self._wait(error, failures + urgency, session, deadline)
-                urgency += 1
-
     def spent(self, session: Session) -> Usage:
         """What this caller's calls of a run used so far, the worst case where nobody told."""
         return self._spending(session).budget.spent
@@ -129,51 +123,79 @@ class Caller:
     def _spending(self, session: Session) -> _Spending:
         return session.of(self, lambda: _Spending(Budget(self.settings)))
 
-    async def _try(
-        self,
-        request: Request,
-        key: str,
-        session: Session,
-        spending: _Spending,
-        deadline: Deadline,
-        urgency: int,
-    ) -> Answer:
+    async def _call(self, request: Request, deadline: Deadline) -> Answer:
+        session = current()
+        key, spending = self.key(request, session.salt), self._spending(session)
+        work = _Work(request, key, session, spending, deadline)
+        if session.journal is None:
+            return await self._persist(work)
+        asked = spending.under_way.get(key)
+        if asked is not None:  # the same at the same time: it is paid for once
+            answer = await asyncio.shield(asked)
+            return replace(answer, call=replace(answer.call, cached=True))
+        spending.under_way[key] = coming = asyncio.get_running_loop().create_future()
+        try:
+            found = await session.journal.reply(key)
+            if found is None:
+                answer = await self._persist(work)
+            else:
+                answer = self._answer(found, 0.0, cached=True)
+            coming.set_result(answer)
+            return answer
+        except BaseException as error:
+            failed = isinstance(error, asyncio.CancelledError)
+            coming.set_exception(Stopped(_STOPPED) if failed else error)
+            coming.exception()  # told to whoever waits; nobody else has to hear of it
+            raise
+        finally:
+            del spending.under_way[key]
+
+    async def _persist(self, work: _Work) -> Answer:
+        """Try until there is a reply, or none can be had."""
+        failures = tries = 0
+        while True:
+            try:
+                return await self._try(work, tries)
+            except CallError as error:
+                tries += 1
+                failures += error.failure is not Failure.RATE_LIMIT
+                self._give_up(error, failures, work.spending)
+                await self._wait(error, tries, work)
+
+    async def _try(self, work: _Work, urgency: int) -> Answer:
         """One call, with a slot and a reservation of the budget."""
-        with _stoppable(session, session.waiting()):
+        with _stoppable(work.session, work.session.waiting()):
             await self.slots.take(urgency)
         try:
-            self._check(session, spending)
-            deadline.start()
-            most = request.most_tokens
-            with _stoppable(session, session.waiting()):
-                if not await spending.budget.reserve(most):
-                    raise NotAnswered(Unscored.BUDGET, spending.budget.said())
-            return await self._paid(request, key, session, spending.budget, deadline)
+            if work.spending.ended:
+                raise HarnessError(work.spending.ended)
+            work.deadline.start()
+            with _stoppable(work.session, work.session.waiting()):
+                if not await work.spending.budget.reserve(work.request.most_tokens):
+                    raise NotAnswered(Unscored.BUDGET, work.spending.budget.said())
+            return await self._paid(work)
         finally:
             self.slots.give_back()
 
-    async def _paid(
-        self, request: Request, key: str, session: Session, budget: Budget, deadline: Deadline
-    ) -> Answer:
+    async def _paid(self, work: _Work) -> Answer:
         """Send, settle and record; whatever happens, the reservation is given back."""
-        most, began = request.most_tokens, time.monotonic()
+        most, began = work.request.most_tokens, time.monotonic()
         used: Usage | None = most  # unless the call says otherwise
         try:
-            with _stoppable(session, session.sending()):
-                reply = await self._send(request, deadline)
+            with _stoppable(work.session, work.session.sending()):
+                reply = await self._send(work.request, work.deadline)
             used = reply.usage or most
             answer = self._answer(reply, time.monotonic() - began)
-            await self._record(session, key, answer, None)
+            await self._record(work, answer, None)
             return answer
         except CallError as error:
-            if error.may_be_billed:
-                empty = Answer(Reply(""), Call(latency_s=time.monotonic() - began))
-                await self._record(session, key, empty, error)
-            else:
-                used = None
+            used = error.usage or (most if error.may_be_billed else None)
+            if used is not None:
+                seconds = time.monotonic() - began
+                await self._record(work, self._answer(Reply("", usage=error.usage), seconds), error)
             raise
         finally:
-            await asyncio.shield(budget.settle(most, used))
+            await asyncio.shield(work.spending.budget.settle(most, used))
 
     async def _send(self, request: Request, deadline: Deadline) -> Reply:
         seconds = min(self.settings.timeout_s, max(deadline.left(), 0.001))
@@ -198,21 +220,13 @@ class Caller:
         call = Call(reply.model, reply.request_id, seconds, cached)
         return Answer(replace(reply, usage=usage), call)
 
-    async def _record(
-        self, session: Session, key: str, answer: Answer, error: CallError | None
-    ) -> None:
-        if session.journal is not None:
+    async def _record(self, work: _Work, answer: Answer, error: CallError | None) -> None:
+        if work.session.journal is not None:
             from harness.store.calls import CallRecord
 
             outcome = str(error.failure) if error else answer.reply.finish
-            record = CallRecord(key, self.provider.name, outcome, answer.reply, answer.call)
-            await session.journal.add(record)
-
-    def _check(self, session: Session, spending: _Spending) -> None:
-        if session.stopped:
-            raise Stopped(_STOPPED)
-        if spending.ended:
-            raise HarnessError(spending.ended)
+            record = CallRecord(work.key, self.provider.name, outcome, answer.reply, answer.call)
+            await work.session.journal.add(record)
 
     def _give_up(self, error: CallError, failures: int, spending: _Spending) -> None:
         if error.failure is Failure.ACCOUNT:
@@ -222,18 +236,15 @@ class Caller:
             tried = f" ({failures} tries)" if failures > 1 else ""
             raise NotAnswered(_CAUSES[error.failure], f"{error}{tried}") from error
 
-    async def _wait(
-        self, error: CallError, times: int, session: Session, deadline: Deadline
-    ) -> None:
-        backoff = min(_BACKOFF_S * 2 ** max(times - 1, 0), _LONGEST_S)
-        told = error.retry_after_s
+    async def _wait(self, error: CallError, tries: int, work: _Work) -> None:
+        backoff = min(_BACKOFF_S * 2 ** (tries - 1), _LONGEST_S)
         seconds = backoff * self._jitter.uniform(0.5, 1.0)
-        if told is not None and told > 0:
-            seconds = told * self._jitter.uniform(1.0, 1.1)
-        if seconds >= deadline.left():
+        if error.retry_after_s:
+            seconds = error.retry_after_s * self._jitter.uniform(1.0, 1.1)
+        if seconds >= work.deadline.left():
             why = f"{error}; the next try would be in {seconds:.3g} s, after deadline_s"
             raise NotAnswered(_CAUSES[error.failure], why) from error
-        with _stoppable(session, session.waiting()):
+        with _stoppable(work.session, work.session.waiting()):
             await asyncio.sleep(seconds)
 
 

@@ -3,49 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from harness.calls.asking import ask
 from harness.calls.caller import Caller
 from harness.calls.loop import drained, run
-from harness.calls.settings import CallSettings
+from harness.calls.settings import AnswerSettings, CallSettings
 from harness.calls.values import Message, NotAnswered, Provider, Reply, Request
 from harness.components import Completion, Finish, Sample
-
-
-@dataclass(frozen=True, kw_only=True)
-class AnswerSettings:
-    """What a service is asked for an answer; a part of the settings of generators."""
-
-    system: str = ""
-    """System message; empty is none."""
-    template: str = "{prompt}"
-    """What is asked; {prompt} stands for the sample's prompt, other braces are text."""
-    max_tokens: int = 1024
-    """Most tokens of an answer."""
-    temperature: float | None = None
-    """Temperature of sampling; none is the service's own."""
-    top_p: float | None = None
-    """Sample from the likeliest tokens that make up this probability; none is the service's own."""
-    frequency_penalty: float | None = None
-    """Taken from a token's logit for each time that it was there already, from -2 to 2."""
-    presence_penalty: float | None = None
-    """Taken from a token's logit if it was there already, from -2 to 2."""
-    stop: tuple[str, ...] = ()
-    """Texts that end an answer, and are left out of it."""
-    seed: int | None = None
-    """Seed of sampling, where the service takes one; repeats of a sample get seeds of their own."""
-
-    def __post_init__(self) -> None:
-        """Raise ValueError for a number out of range, or a template without {prompt}."""
-        if self.max_tokens < 1:
-            raise ValueError(f"max_tokens is {self.max_tokens}; it is at least 1")
-        if "{prompt}" not in self.template:
-            raise ValueError(f"template {self.template!r} has no {{prompt}} in it")
-        if self.temperature is not None and not 0 <= self.temperature <= 2:
-            raise ValueError(f"temperature is {self.temperature}; it lies in 0..2")
-        if self.top_p is not None and not 0 < self.top_p <= 1:
-            raise ValueError(f"top_p is {self.top_p}; it lies above 0, up to 1")
 
 
 class ChatGenerator:

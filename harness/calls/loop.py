@@ -19,7 +19,7 @@ def run(work: Coroutine[object, object, T]) -> T:
 
     Interrupted, it lets calls that are under way end for a moment, then cancels the rest.
     """
-    from harness.calls.session import GRACE_S, outside_of_runs
+    from harness.calls.sessions import GRACE_S, outside_of_runs
 
     with outside_of_runs() as session:
         future = asyncio.run_coroutine_threadsafe(work, event_loop())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Literal, Protocol
 
@@ -45,7 +45,9 @@ class Request:
 
     def canonical(self) -> dict[str, object]:
         """All that decides the reply, as JSON values."""
-        return asdict(self)
+        found: dict[str, object] = {name: getattr(self, name) for name in _PLAIN}
+        found["messages"] = [(m.role, m.content) for m in self.messages]
+        return found
 
     @property
     def most_tokens(self) -> Usage:
@@ -53,6 +55,9 @@ class Request:
         asked = sum(len(m.content.encode()) + 16 for m in self.messages)
         asked += len(str(self.schema or "")) + len(str(self.extra or ""))
         return Usage(asked // 2 + 64, self.max_tokens)
+
+
+_PLAIN = [f.name for f in fields(Request) if f.name != "messages"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +104,10 @@ class Failure(StrEnum):
 
 
 class CallError(Exception):
-    """A call that brought no reply; `may_be_billed` where the service may have worked for it."""
+    """A call that brought no reply that can be used.
+
+    `may_be_billed` where the service may have worked for it; `usage` where it says what it took.
+    """
 
     def __init__(
         self,
@@ -108,10 +116,11 @@ class CallError(Exception):
         *,
         retry_after_s: float | None = None,
         may_be_billed: bool = False,
+        usage: Usage | None = None,
     ) -> None:
         super().__init__(message)
         self.failure, self.retry_after_s = failure, retry_after_s
-        self.may_be_billed = may_be_billed
+        self.may_be_billed, self.usage = may_be_billed, usage
 
 
 class NotAnswered(Exception):

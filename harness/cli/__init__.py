@@ -12,7 +12,10 @@ from argparse import SUPPRESS
 
 from harness.errors import HarnessError
 
-_COMMANDS = ("run", "train", "score", "runs", "show", "export", "plugins", "models", "doctor")
+_COMMANDS = (
+    *("run", "train", "score", "calibrate", "runs", "show", "export", "data"),
+    *("plugins", "models", "doctor"),
+)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -30,9 +30,9 @@ def run(options: argparse.Namespace) -> int:
     from harness.loader import ROLES, default_plugins
 
     plugins = default_plugins()
-    if options.name:
-        plugins.find(options.name, *ROLES)
     found = _found(plugins, options.name)
+    if options.name and not found:
+        plugins.find(options.name, *ROLES)  # which says what was meant
     plugins.models()  # so that a plugin whose models cannot be had is named as well
     if options.json:
         print(json.dumps({"components": found, "broken": _broken(plugins)}, indent=2))
@@ -68,12 +68,16 @@ def _found(plugins: Plugins, name: str | None) -> list[dict[str, object]]:
 
 
 def _ambiguous(found: list[dict[str, object]]) -> dict[str, list[str]]:
-    """The names that two distributions use, each with the names that tell them apart."""
-    by_name: dict[str, list[str]] = {}
+    """The names that two components of one use have, each with the names that tell them apart.
+
+    A generator and a judge may have one name: nobody asks for either where the other is meant.
+    """
+    by_name: dict[tuple[object, str], list[str]] = {}
     for component in found:
+        use = "scorer" if component["role"] in ("rewarder", "judge") else component["role"]
         qualified = f"{component['distribution'] or component['plugin']}/{component['name']}"
-        by_name.setdefault(str(component["name"]), []).append(qualified)
-    return {name: qualified for name, qualified in by_name.items() if len(qualified) > 1}
+        by_name.setdefault((use, str(component["name"])), []).append(qualified)
+    return {name: every for (_, name), every in by_name.items() if len(every) > 1}
 
 
 def _broken(plugins: Plugins) -> list[dict[str, str]]:
@@ -86,7 +90,7 @@ def _broken(plugins: Plugins) -> list[dict[str, str]]:
 def _print(found: list[dict[str, object]], *, with_settings: bool) -> None:
     for component in found:
         origin = f"{component['distribution']} {component['version']}".strip()
-        head = f"{component['role']!s:<10} {component['name']!s:<12}"
+        head = f"{component['role']!s:<10} {component['name']!s:<16}"
         print(f"{head} {component['summary']}  [{origin or component['plugin']}]")
         settings = component["settings"]
         if with_settings and isinstance(settings, list):

@@ -52,6 +52,34 @@ def write_table(
     return counted.count
 
 
+def write_objects(path: str | Path, objects: Iterable[Mapping[str, object]]) -> int:
+    """Write objects as JSON or JSON Lines, each with the keys that it has; otherwise `write_table`.
+
+    Returns:
+        The number of objects.
+
+    Raises:
+        DataError: as `write_table`.
+    """
+    path = Path(path)
+    check_writable(path)
+    lines = path.suffix.lower() == ".jsonl"
+    start, between, end = ("", "\n", "\n") if lines else ("[\n", ",\n", "\n]\n")
+    count = 0
+    with replacing(path) as temporary, _create(temporary, newline="\n") as handle:
+        for count, item in enumerate(objects, 1):
+            handle.write((between if count > 1 else start) + _object_text(path, count, item))
+        handle.write(end)
+    return count
+
+
+def _object_text(path: Path, number: int, item: Mapping[str, object]) -> str:
+    try:
+        return _dumps(plain(item))
+    except TypeError as error:
+        raise DataError(f"{path}, row {number}: {error}; leave such values out") from error
+
+
 def check_writable(path: str | Path) -> Callable[[Path, Rows, list[str]], None]:
     """What writes a table to this path, so that a long run can ask before it starts.
 

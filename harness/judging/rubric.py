@@ -95,6 +95,7 @@ def load_rubric(name: str) -> Rubric:
     shipped = sorted(path.stem for path in SHIPPED.glob("*.toml"))
     path = SHIPPED / f"{name}.toml" if name in shipped else Path(name)
     if not path.is_file():
-        names = ", ".join(shipped)
-        raise DataError(f"there is no rubric {name!r}; name a TOML file, or one of {names}")
+        near = f"name a TOML file, or one of {', '.join(shipped)}"
+        meant = f"name {name}.toml" if Path(f"{name}.toml").is_file() else near
+        raise DataError(f"there is no rubric {name!r}; {meant}")
     return read_rubric(path)

@@ -10,18 +10,19 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NoReturn, TypeVar, get_args
+from typing import NoReturn, cast, get_args
 
 from harness.errors import DataError
 from harness.judging.rubric import Kind, Need, Option, Question, Rubric
-
-T = TypeVar("T")
 
 _MOST_LEVELS = 6
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _CHOICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _-]*")
 _LEVEL = re.compile(r"0|-?[1-9][0-9]{0,3}")
-_TAKEN = {"reason", "code"}  # keys that a verdict has for itself
+_TAKEN = {  # keys that a verdict has for itself, and what tables have beside the parts of a score
+    *("reason", "code", "votes", "unscored", "model", "request_id", "latency_s"),
+    *("input_tokens", "output_tokens", "cost_usd"),
+}
 _KEYS = {
     "predicate": ("yes", "no", "good"),
     "choice": ("choices", "values"),
@@ -64,7 +65,7 @@ class _Table:
         """A table of two texts or more, each under a name of the right form."""
         value = self.values.get(key)
         if not isinstance(value, Mapping) or len(value) < 2:
-            self.wrong(key, f"write a table of two or more: {name} = \"what it stands for\"")
+            self.wrong(key, f'write a table of two or more: {name} = "what it stands for"')
         table = _Table(f"{self.where}: {key}", value)
         for given in value:
             if not form.fullmatch(given):
@@ -88,7 +89,12 @@ def read_rubric(path: Path) -> Rubric:
         values = tomllib.loads(path.read_text("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise DataError(f"{path}: cannot be read as TOML: {error}") from error
-    table = _Table(str(path), values)
+    return parsed(str(path), values)
+
+
+def parsed(file: str, values: Mapping[str, object]) -> Rubric:
+    """The rubric that the values of a file make up; raises as `read_rubric` does."""
+    table = _Table(file, values)
     table.check("reference", "instructions", "reason_words", "questions")
     words = values.get("reason_words", 12)
     if type(words) is not int or words < 1:
@@ -96,12 +102,12 @@ def read_rubric(path: Path) -> Rubric:
     given = values.get("questions")
     if not isinstance(given, list) or not given or not all(isinstance(q, dict) for q in given):
         table.wrong("questions", "write [[questions]] over the keys of each")
-    questions = tuple(_question(str(path), number, q) for number, q in enumerate(given, 1))
+    questions = tuple(_question(file, number, q) for number, q in enumerate(given, 1))
     _check_names(table, questions)
     return Rubric(
         questions=questions,
         instructions=table.text("instructions", ""),
-        reference=_literal(Need, table.one_of("reference", get_args(Need), "optional")),
+        reference=cast(Need, table.one_of("reference", get_args(Need), "optional")),
         reason_words=words,
     )
 
@@ -109,7 +115,7 @@ def read_rubric(path: Path) -> Rubric:
 def _question(file: str, number: int, values: Mapping[str, object]) -> Question:
     name = _Table(f"{file}: question {number}", values).text("name")
     table = _Table(f"{file}: question {name!r}", values)
-    kind = _literal(Kind, table.one_of("kind", get_args(Kind), ""))
+    kind = cast(Kind, table.one_of("kind", get_args(Kind), ""))
     table.check("name", "kind", "question", "weight", *_KEYS[kind])
     weight = values.get("weight", 1)
     if type(weight) not in (int, float) or not 0 < float(str(weight)) < math.inf:
@@ -167,6 +173,3 @@ def _check_names(table: _Table, questions: tuple[Question, ...]) -> None:
             raise DataError(f"{table.where}: question {name!r}: name is {name!r}; {remedy}")
         if name in taken or name in names[:place]:
             raise DataError(f"{table.where}: question {name!r}: that name is taken; choose another")
-
-
-def _literal(kind: object, value: str) -> Literal["x"]: ...

@@ -13,6 +13,7 @@ from harness.errors import HarnessError, PluginError
 class JudgeScorer:
     """A judge with the method of a rewarder, `concurrency` judgements at a time.
 
+    It may be given several batches at once, from several threads; the bound is for all of them.
     Runs on a background event loop, so it works from plain code and from inside a running loop.
     """
 
@@ -21,6 +22,7 @@ class JudgeScorer:
         self.concurrency = int(getattr(judge, "concurrency", concurrency))
         if self.concurrency < 1:
             raise PluginError(f"concurrency is {self.concurrency}; it must be at least 1")
+        self._slots: asyncio.Semaphore | None = None
 
     def identity(self) -> Mapping[str, str]:
         """The judge's."""
@@ -35,7 +37,7 @@ class JudgeScorer:
         return run(self._score_all(completions))
 
     async def _score_all(self, completions: Sequence[Completion]) -> list[Score]:
-        slots = asyncio.Semaphore(self.concurrency)
+        slots = self._slots = self._slots or asyncio.Semaphore(self.concurrency)
         failed: list[HarnessError] = []
 
         async def one(completion: Completion) -> Score:

@@ -19,7 +19,7 @@ class AskingSettings:
     seed: int | None = None
     """Seed of sampling, where the service takes one; votes get seeds of their own."""
     reason_chars: int = 0
-    """Longest reason that the schema allows, in characters; 0 is no bound: some services refuse it."""
+    """Longest reason that the schema allows, in characters; 0 is none: some services refuse it."""
 
     def __post_init__(self) -> None:
         """Raise ValueError for a number out of range."""
@@ -43,7 +43,7 @@ class RubricSettings(AskingSettings):
 
     rubric: str = field(default="score", metadata={"result": False})
     """What is asked: score, score-free, criteria, or a TOML file."""
-    method: Method = "single"
+    method: Literal["single", "votes", "logprobs"] = "single"
     """One verdict, the mean of votes, or the mean over the levels by their log-probabilities."""
     votes: int = 1
     """Verdicts asked for with method=votes; more than half of them must be usable."""
@@ -52,6 +52,8 @@ class RubricSettings(AskingSettings):
         """Raise ValueError for a number out of range, or votes that do not fit the method."""
         if self.method == "votes" and self.votes < 2:
             raise ValueError(f"votes is {self.votes}; method=votes needs 2 or more, better 3 or 5")
+        if self.method == "votes" and self.temperature == 0:
+            raise ValueError("temperature is 0, which makes votes alike; leave it out")
         if self.method != "votes" and self.votes != 1:
             raise ValueError(f"votes is {self.votes} and method is {self.method}; add method=votes")
         super().__post_init__()

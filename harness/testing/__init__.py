@@ -5,6 +5,9 @@ Example:
 
     def test_rouge() -> None:
         check_rewarder("rouge:stem=true", [completion("a cat", "the cat"), completion("", "x")])
+
+What calls a model's service is tested against `harness.testing.faults`, in pytest through the
+fixture `fault_server`.
 """
 
 from harness.testing._checks import (

@@ -29,6 +29,8 @@ class ScorerRewards:
     ) -> None:
         self._scorers, self._told = dict(scorers), told
         self._weights = MappingProxyType(dict(weights))
+        # Where calls are journalled: a trainer may score from a thread of its own.
+        self._context = contextvars.copy_context()
         # Two labels may stand for one object, which has one thread all the same.
         self._threads = {
             id(scorer.component): ThreadPoolExecutor(1, "harness-scorer")
@@ -50,7 +52,7 @@ class ScorerRewards:
         given = list(completions)
         futures = {
             label: self._threads[id(scorer.component)].submit(
-                contextvars.copy_context().run, scorer.score, given
+                self._context.copy().run, scorer.score, given
             )
             for label, scorer in self._scorers.items()
         }

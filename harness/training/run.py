@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from harness.calls.session import session
+from harness.calls.sessions import session
 from harness.components import Sample, Trainer, TrainingResult, TrainingTask
 from harness.data.split import Overlap, apart
 from harness.errors import DataError, PluginError

@@ -21,6 +21,8 @@ PAGES = [
     "how-to/use-evaluate-metrics.md",
     "how-to/train-with-ppo.md",
     "how-to/use-trl.md",
+    "how-to/calibrate-a-judge.md",
+    "how-to/migrate-from-llm-evaluation.md",
 ]
 INSTALL = "python -m pip install -q --no-deps --no-build-isolation --target site ."
 

@@ -417,3 +417,19 @@ def test_a_refusal_is_told_and_not_asked_again() -> None:
         run(ask(Caller(provider), asking("how many"), _number))
     assert (caught.value.cause, caught.value.reason) == (Unscored.REFUSAL, "I will not")
     assert provider.asked.total() == 1
+
+
+def test_the_same_asked_at_the_same_time_is_paid_for_once(tmp_path: Path) -> None:
+    provider = Scripted(good, latency_s=0.01)
+    with Store(tmp_path / "s.db") as store, session(store):
+        answers = call_all(Caller(provider), *"aaab")
+    assert provider.asked == {"a": 1, "b": 1}
+    assert [a.call.cached for a in answers if isinstance(a, Answer)] == [False, True, True, False]
+
+
+def test_who_waits_for_the_same_call_hears_of_its_failure(tmp_path: Path) -> None:
+    provider = Scripted(failing(Failure.REQUEST, until=99), latency_s=0.01)
+    with Store(tmp_path / "s.db") as store, session(store):
+        errors = call_all(Caller(provider), *"aa")
+    assert [type(e) for e in errors] == [NotAnswered, NotAnswered]
+    assert provider.asked.total() == 1

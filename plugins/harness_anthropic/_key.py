@@ -1,0 +1,53 @@
+"""The key: read once, sent, and never shown."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from harness import PluginError
+
+_NONE = "no-key"  # the SDK wants one; servers without keys ignore it
+_SHORTEST = 8  # what is shorter is a word, and hiding it would change what models say
+_HIDDEN = "[key]"
+_SHOWN = 300
+
+
+class Key:
+    """A key from the environment, in no repr and no pickle.
+
+    Raises:
+        PluginError: if it is needed and not there, or cannot be sent as it is.
+    """
+
+    __slots__ = ("_value", "variable")
+
+    def __init__(self, variable: str, *, needed: bool) -> None:
+        self.variable = variable
+        self._value = os.environ.get(variable, "").strip() if variable else ""
+        if not self._value and needed:
+            raise PluginError(
+                f"there is no key in the environment variable {variable or '(none is named)'}; set "
+                "it, name another one with key_env=NAME, or give the base_url of a server that "
+                "needs none"
+            )
+        if not re.fullmatch(r"[!-~]*", self._value):
+            raise PluginError(f"the key in {variable} has blanks or other letters than ASCII in it")
+
+    def value(self) -> str:
+        """What is sent."""
+        return self._value or _NONE
+
+    def hide(self, text: str) -> str:
+        """A text with the key taken out, wherever it stands."""
+        return text.replace(self._value, _HIDDEN) if len(self._value) >= _SHORTEST else text
+
+    def shown(self, text: str) -> str:
+        """A text as messages show it: in one line, not long, and without the key."""
+        return self.hide(" ".join(text.split()))[:_SHOWN]
+
+    def __repr__(self) -> str:
+        return f"<key from {self.variable if self._value else 'nowhere'}>"
+
+    def __reduce__(self) -> str:
+        raise TypeError("a key is not pickled; it is read from the environment again")

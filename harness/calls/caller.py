@@ -25,6 +25,7 @@ from harness.calls.values import (
     Stopped,
 )
 from harness.components import Call, Unscored, Usage
+from harness.data.plain import storable
 from harness.errors import HarnessError
 from harness.fingerprint import digest
 
@@ -216,9 +217,10 @@ class Caller:
         return reply
 
     def _answer(self, reply: Reply, seconds: float, *, cached: bool = False) -> Answer:
+        """The reply priced, in text that can be stored and sent back."""
         usage = None if reply.usage is None else priced(reply.usage, self.settings)
         call = Call(reply.model, reply.request_id, seconds, cached)
-        return Answer(replace(reply, usage=usage), call)
+        return Answer(replace(reply, text=storable(reply.text), usage=usage), call)
 
     async def _record(self, work: _Work, answer: Answer, error: CallError | None) -> None:
         if work.session.journal is not None:

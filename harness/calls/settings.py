@@ -48,6 +48,9 @@ class CallSettings:
         priced = self.input_price is not None and self.output_price is not None
         if self.budget_usd is not None and not priced:
             raise ValueError("budget_usd needs input_price and output_price (US dollars a million)")
+        following = getattr(super(), "__post_init__", None)
+        if following is not None:  # the next base of a component's settings has checks of its own
+            following()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,3 +86,6 @@ class AnswerSettings:
             raise ValueError(f"temperature is {self.temperature}; it lies in 0..2")
         if self.top_p is not None and not 0 < self.top_p <= 1:
             raise ValueError(f"top_p is {self.top_p}; it lies above 0, up to 1")
+        following = getattr(super(), "__post_init__", None)
+        if following is not None:
+            following()

@@ -26,6 +26,7 @@ from harness.judging.settings import AskingSettings, Method
 from harness.judging.weighting import NoWeights, weigh, weighable
 
 _ALTERNATIVES = 20  # of each token: the most that services give
+_JUDGEMENTS = 4  # under way for each call that may be
 
 
 class Examiner:
@@ -59,6 +60,8 @@ class Examiner:
         own = settings if isinstance(settings, CallSettings) else CallSettings()
         self.caller = Caller(provider, calls or own)
         self.rubric = rubric
+        # The caller bounds the calls; a judgement that waits to try again makes none.
+        self.concurrency = _JUDGEMENTS * self.caller.settings.concurrency
         self._system = Message("system", system_message(rubric, task, fields))
         self._settings, self._method = settings, method
         self._bound = provider.capabilities.schema

@@ -53,7 +53,7 @@ class PairwiseJudge:
             provider, settings, calls, rubric=_rubric(settings), task=_TASK, fields=_FIELDS
         )
         self._others = None if settings.against == "reference" else _answers(settings)
-        self.concurrency = self._examiner.caller.settings.concurrency
+        self.concurrency = self._examiner.concurrency
 
     def identity(self) -> Mapping[str, str]:
         """The provider's identity, and digests of how it is asked and of the other answers."""

@@ -61,7 +61,7 @@ class RubricJudge:
             "and the answer",
             method=settings.method,
         )
-        self.concurrency = self._examiner.caller.settings.concurrency
+        self.concurrency = self._examiner.concurrency
 
     def identity(self) -> Mapping[str, str]:
         """The provider's identity, and digests of the rubric and of how it is put."""

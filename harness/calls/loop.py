@@ -44,13 +44,11 @@ async def drained(work: Iterable[Coroutine[object, object, T]]) -> list[T]:
     """What coroutines give, run at the same time; if one fails, what is under way ends first.
 
     Raises:
-        Exception: the first that one of them raised, once all have ended.
+        Exception: what the first of them raised that failed, once all have ended.
     """
-    ended = await asyncio.gather(*work, return_exceptions=True)
-    for one in ended:
-        if isinstance(one, BaseException):
-            raise one
-    return [one for one in ended if not isinstance(one, BaseException)]
+    tasks = [asyncio.ensure_future(one) for one in work]
+    await asyncio.gather(*tasks, return_exceptions=True)
+    return [task.result() for task in tasks]
 
 
 def event_loop() -> asyncio.AbstractEventLoop:

@@ -65,6 +65,7 @@ class Examiner:
         self._system = Message("system", system_message(rubric, task, fields))
         self._settings, self._method = settings, method
         self._bound = provider.capabilities.schema
+        self._schema = schema(rubric, settings.reason_chars) if self._bound else None
 
     def identity(self) -> Mapping[str, str]:
         """The provider's identity, and digests of the rubric and of all that is said and asked."""
@@ -87,7 +88,7 @@ class Examiner:
         request = Request(
             messages=(self._system, Message("user", said)),
             max_tokens=settings.max_tokens,
-            schema=schema(self.rubric, settings.reason_chars) if self._bound else None,
+            schema=self._schema,
             top_logprobs=_ALTERNATIVES if self._method == "logprobs" else 0,
             temperature=temperature,
             seed=None if settings.seed is None else settings.seed + turn,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -46,7 +47,7 @@ class Question:
         return tuple(float(o.answer == answer) for o in self.options)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Rubric:
     """The questions of one verdict, and what the judge is told beside them."""
 
@@ -55,7 +56,7 @@ class Rubric:
     reference: Need = "optional"
     reason_words: int = 12
 
-    @property
+    @functools.cached_property
     def digest(self) -> str:
         """A digest of all that it says."""
         return digest(asdict(self))

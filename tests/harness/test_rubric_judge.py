@@ -351,7 +351,6 @@ def test_it_keeps_the_promises_of_a_scorer_through_the_guard() -> None:
         return {"reason": "its length", "score": min(len(fields(request)[-1][1]), 5)}
 
     judge = RubricJudge(Scripted(reply), Settings(concurrency=3))
-    assert judge.concurrency == 3
     batch = [completion("x" * i, "r", id=str(i)) for i in range(8)]
     scores = check_rewarder(judge, batch)
     assert [score.parts["score"] for score in scores] == [0, 1, 2, 3, 4, 5, 5, 5]

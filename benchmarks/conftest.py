@@ -27,6 +27,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="what answers, such as gpt2:model=runs/sft, in place of a suite's own generators",
     )
     group.addoption(
+        "--judge",
+        metavar="REF",
+        help="what judges in judged, such as openai:model=…, in place of the local SmolLM2",
+    )
+    group.addoption(
         "--faq", metavar="FILE", help="a table of questions and answers (or set SAMESCORE_FAQ)"
     )
     group.addoption("--faq-question", metavar="COLUMN", help="its questions (question)")
@@ -38,6 +43,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--ppo-faq",
         metavar="DIR",
         help="what python -m benchmarks.ppo_faq trained (or set SAMESCORE_PPO_FAQ; runs/ppo_faq)",
+    )
+    group.addoption(
+        "--retrieval-data",
+        choices=("clustered", "glove"),
+        default="clustered",
+        help="what the suite retrieval measures with (clustered vectors, or GloVe's 399,000)",
+    )
+    group.addoption("--retrieval-rows", type=int, metavar="N", help="how many vectors it takes")
+    group.addoption(
+        "--with-passages",
+        action="store_true",
+        help="stdlib_docs: ask SmolLM2 with retrieved passages, too",
     )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import anthropic
 
 from harness.calls import CallError, CallSettings, Capabilities, Failure, Message, Reply, Request
+from harness.calls.addresses import is_loopback
 from harness_anthropic import MOST_TOKENS, Connection
 from harness_anthropic._failures import call_error, withheld
 from harness_anthropic._key import Key
@@ -101,9 +102,12 @@ class AnthropicProvider:
         """The client, made on the loop that calls; from the environment it takes proxies alone."""
         if self._client is None:
             logging.getLogger("anthropic._base_client").addFilter(_not_our_prompts)
+            address = self._connection.base_url or _OFFICIAL
+            direct = is_loopback(address)
             client = anthropic.AsyncAnthropic(
+                http_client=anthropic.DefaultAsyncHttpxClient(trust_env=False) if direct else None,
                 api_key=self._key.value(),
-                base_url=self._connection.base_url or _OFFICIAL,
+                base_url=address,
                 timeout=self._calls.timeout_s,
                 max_retries=0,
                 open_telemetry=False,

@@ -10,6 +10,7 @@ import openai
 
 from harness import Usage
 from harness.calls import Capabilities, Reply, Request
+from harness.calls.addresses import is_loopback
 from harness_openai import Connection
 from harness_openai._failures import Failures, pause, refused, refused_within
 from harness_openai._key import Key
@@ -120,7 +121,9 @@ class OpenAIProvider:
 
     def _opened(self) -> openai.AsyncOpenAI:
         if self._client is None:
+            direct = is_loopback(self._address)
             self._client = openai.AsyncOpenAI(
+                http_client=openai.DefaultAsyncHttpxClient(trust_env=False) if direct else None,
                 api_key=self._key.value(),
                 base_url=self._address,
                 organization=self._settings.organization or None,

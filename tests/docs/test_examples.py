@@ -24,6 +24,7 @@ PAGES = [
     "how-to/calibrate-a-judge.md",
     "how-to/migrate-from-llm-evaluation.md",
     "how-to/judge-with-llms.md",
+    "how-to/judge-locally.md",
     "how-to/write-a-rubric.md",
 ]
 INSTALL = "python -m pip install -q --no-deps --no-build-isolation --target site ."

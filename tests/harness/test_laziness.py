@@ -14,7 +14,8 @@ import harness
 
 HEAVY = [
     "torch", "pandas", "numpy", "transformers", "openai", "sqlalchemy", "rich", "pydantic",
-    "scipy", "pyarrow", "datasets", "bert_score", "evaluate",
+    "scipy", "pyarrow", "datasets", "bert_score", "evaluate", "anthropic", "google", "grpc",
+    "scann", "xllamacpp",
 ]  # fmt: skip
 
 PROBE = """

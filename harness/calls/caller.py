@@ -7,7 +7,7 @@ import contextlib
 import random
 import time
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from harness.calls.budget import Budget, priced
@@ -100,6 +100,9 @@ class Caller:
     def __init__(self, provider: Provider, settings: CallSettings | None = None) -> None:
         self.provider, self.settings = provider, settings or CallSettings()
         self.slots = Slots(self.settings.concurrency)
+        # Replies that are being recorded hold no slot, but there may only be so many: a process
+        # that dies loses them.
+        self._window = Slots(2 * self.settings.concurrency)
         self._jitter = random.Random(0)
         weakref.finalize(self, _close, provider)
 
@@ -156,7 +159,8 @@ class Caller:
         failures = tries = 0
         while True:
             try:
-                return await self._try(work, tries)
+                async with self._place(self._window, work, tries):
+                    return await self._try(work, tries)
             except CallError as error:
                 tries += 1
                 failures += error.failure is not Failure.RATE_LIMIT
@@ -164,27 +168,17 @@ class Caller:
                 await self._wait(error, tries, work)
 
     async def _try(self, work: _Work, urgency: int) -> Answer:
-        """One call, with a slot and a reservation of the budget."""
-        with _stoppable(work.session, work.session.waiting()):
-            await self.slots.take(urgency)
-        try:
-            if work.spending.ended:
-                raise HarnessError(work.spending.ended)
-            work.deadline.start()
-            with _stoppable(work.session, work.session.waiting()):
-                if not await work.spending.budget.reserve(work.request.most_tokens):
-                    raise NotAnswered(Unscored.BUDGET, work.spending.budget.said())
-            return await self._paid(work)
-        finally:
-            self.slots.give_back()
-
-    async def _paid(self, work: _Work) -> Answer:
-        """Send, settle and record; whatever happens, the reservation is given back."""
+        """One call, with a reservation of the budget that is settled whatever happens."""
         most, began = work.request.most_tokens, time.monotonic()
-        used: Usage | None = most  # unless the call says otherwise
+        used: Usage | None = None
+        reserved = False
         try:
-            with _stoppable(work.session, work.session.sending()):
-                reply = await self._send(work.request, work.deadline)
+            async with self._place(self.slots, work, urgency):
+                reserved = await self._reserve(work, most)
+                work.deadline.start()
+                began, used = time.monotonic(), most  # unless the call says otherwise
+                with _stoppable(work.session, work.session.sending()):
+                    reply = await self._send(work.request, work.deadline)
             used = reply.usage or most
             answer = self._answer(reply, time.monotonic() - began)
             await self._record(work, answer, None)
@@ -196,7 +190,30 @@ class Caller:
                 await self._record(work, self._answer(Reply("", usage=error.usage), seconds), error)
             raise
         finally:
-            await asyncio.shield(work.spending.budget.settle(most, used))
+            if reserved:
+                await asyncio.shield(work.spending.budget.settle(most, used))
+
+    @contextlib.asynccontextmanager
+    async def _place(self, slots: Slots, work: _Work, urgency: int) -> AsyncIterator[None]:
+        """Hold a slot; before and after, whatever ended the run ends this."""
+        with _stoppable(work.session, work.session.waiting()):
+            await slots.take(urgency)
+        try:
+            if work.spending.ended:
+                raise HarnessError(work.spending.ended)
+            yield
+        except CallError as error:
+            if error.failure is Failure.ACCOUNT:
+                work.spending.ended = f"{self.provider.name}: {error}"
+            raise
+        finally:
+            slots.give_back()
+
+    async def _reserve(self, work: _Work, most: Usage) -> bool:
+        with _stoppable(work.session, work.session.waiting()):
+            if not await work.spending.budget.reserve(most):
+                raise NotAnswered(Unscored.BUDGET, work.spending.budget.said())
+        return True
 
     async def _send(self, request: Request, deadline: Deadline) -> Reply:
         seconds = min(self.settings.timeout_s, max(deadline.left(), 0.001))
@@ -232,7 +249,6 @@ class Caller:
 
     def _give_up(self, error: CallError, failures: int, spending: _Spending) -> None:
         if error.failure is Failure.ACCOUNT:
-            spending.ended = f"{self.provider.name}: {error}"
             raise HarnessError(spending.ended) from error
         if error.failure is Failure.REQUEST or failures >= self.settings.tries:
             tried = f" ({failures} tries)" if failures > 1 else ""

@@ -351,10 +351,14 @@ class Index(Retriever, Protocol):
     """A retriever that can be written to, and read by id."""
 
     def upsert(self, datapoints: Sequence[Datapoint]) -> None:
-        """Insert datapoints, or replace those of the same id; all of them or none."""
+        """Insert datapoints, or replace those of the same id.
+
+        All are checked before the first is written. An index that takes them in several batches
+        says in its error which ids it has when a later batch fails.
+        """
         ...
 
-    def remove(self, ids: Sequence[str]) -> None:
+    def remove(self, ids: Sequence[str]) -> object:
         """Remove datapoints; an id that is not there is no error."""
         ...
 

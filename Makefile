@@ -25,6 +25,9 @@ bench: .venv/installed
 	$(BIN)/python benchmarks/performance/start.py
 	$(BIN)/python benchmarks/performance/overhead.py
 	$(BIN)/python benchmarks/performance/bertscore.py
+	$(BIN)/python benchmarks/performance/judging.py
+	$(BIN)/harness models fetch glove
+	$(BIN)/python benchmarks/performance/vectors.py glove
 
 bench-ppo: .venv/installed
 	$(BIN)/harness models fetch minilm

@@ -69,12 +69,21 @@ class Evaluation:
 
     def rows(self) -> Iterator[ScoredRow]:
         """Every completion with its scores, in the order of the samples; read as asked for."""
-        with self._reading() as store:
+        with self.reading() as store:
             yield from store.rows(self.run)
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[Store]:
+        """The store that the rows are in, open to read from."""
+        if self._store.in_memory:
+            yield self._store
+        else:
+            with Store(self._store.url, readonly=True) as store:
+                yield store
 
     def values(self, label: str) -> list[Value]:
         """Every value of a scorer, in the order of the rows."""
-        with self._reading() as store:
+        with self.reading() as store:
             return list(store.values(self.run, self[label].label))
 
     def table(self) -> pd.DataFrame:
@@ -101,6 +110,14 @@ class Evaluation:
 
     def __repr__(self) -> str:
         return str(self)
+
+    def _repr_html_(self) -> str:
+        """The summaries as a table, in a notebook."""
+        from harness.report import html_table
+
+        heads = ["scorer", "mean", "95 % interval", "n", "unscored"]
+        caption = f"run {self.run.id} · {self.run.generator} · {self.run.status}"
+        return html_table(heads, [_cells(s) for s in self.summaries.values()], caption)
 
     def _over_attempts(self, estimate: Callable[..., Interval], label: str, k: int) -> Interval:
         successes, cluster_of = self._successes(label)
@@ -146,13 +163,12 @@ class Evaluation:
                 clusters[row.sample_id] = row.cluster or row.sample_id
         return attempts, clusters
 
-    @contextlib.contextmanager
-    def _reading(self) -> Iterator[Store]:
-        if self._store.in_memory:
-            yield self._store
-        else:
-            with Store(self._store.url, readonly=True) as store:
-                yield store
+
+def _cells(summary: Summary) -> list[str]:
+    interval = f"{summary.low:.4f} … {summary.high:.4f}" if summary.low is not None else "–"
+    mean = f"{summary.mean:.4f}" if summary.n else "–"
+    causes = ", ".join(f"{n} {cause}" for cause, n in summary.causes.items())
+    return [summary.label, mean, interval, str(summary.n), causes or "0"]
 
 
 def flat(row: ScoredRow, labels: list[str]) -> dict[str, object]:

@@ -186,6 +186,19 @@ class Plugins:
             self._built[key] = _build(registered, parsed)
         return self._built[key]
 
+    def offered(self, plugin: str, name: str) -> Any:
+        """What a plugin's module has under a name, beside its hooks: a server that can be started.
+
+        Raises:
+            PluginError: if the plugin is not there, or has nothing of that name.
+        """
+        for module in self._manager.get_plugins():
+            if self._plugin_of(module).name == plugin and hasattr(module, name):
+                return getattr(module, name)
+        broken = [f.error for f in self.failures if f.plugin.name == plugin]
+        why = f"is broken: {broken[0]}" if broken else f"that offers {name!r} is not installed"
+        raise PluginError(f"the plugin {plugin!r} {why}; see: harness plugins")
+
     def forget(self, keep: Iterable[object] = ()) -> None:
         """Build components anew when they are next asked for, but those to `keep`.
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from harness.components import Sample
     from harness.evaluation import Evaluation
     from harness.testing.faults import FaultServer
+    from harness.testing.vertex import VertexEmulator
 
 BELOW_THRESHOLD = 10
 TOO_MUCH_UNSCORED = 11
@@ -69,6 +70,19 @@ def fault_server() -> Generator[Callable[..., FaultServer]]:
 
     with contextlib.ExitStack() as stack:
         yield lambda *faults, **options: stack.enter_context(FaultServer(*faults, **options))
+
+
+@pytest.fixture
+def vertex_emulator() -> Generator[Callable[..., VertexEmulator]]:
+    """Emulators of Vertex AI Vector Search; closed after the test.
+
+    Called with the fields of `harness.testing.vertex.VertexEmulatorSettings`, it gives one that
+    serves.
+    """
+    from harness.testing.vertex import vertex_emulator
+
+    with contextlib.ExitStack() as stack:
+        yield lambda **options: stack.enter_context(vertex_emulator(**options))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -7,9 +7,13 @@ import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.evaluation import Evaluation
 from harness.hookspecs import hookimpl
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 
 class JsonReport:
@@ -33,7 +37,6 @@ def evaluation_table(evaluations: Iterable[Evaluation]) -> str:
 
 def results_table(results: Sequence[Mapping[str, object]]) -> str:
     """The same of `Evaluation.as_dict()` values, wide enough for the text or the terminal."""
-    from rich.console import Console
     from rich.table import Table
 
     several = len({_benchmark(result) for result in results}) > 1
@@ -53,6 +56,46 @@ def results_table(results: Sequence[Mapping[str, object]]) -> str:
             table.add_row(*names, mean, interval, *counts)
     # A terminal is wide enough or the names fold; a pipe or a file has no width.
     width = max(80, shutil.get_terminal_size().columns) if sys.stdout.isatty() else 1000
+    return _rendered(table, width)
+
+
+def plain_table(
+    heads: Sequence[str], rows: Iterable[Sequence[str]], *, left: int = 1, width: int = 80
+) -> str:
+    """A table of text, its first `left` columns to the left and folded where they are too wide."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False)
+    for place, heading in enumerate(heads):
+        if place < left:
+            table.add_column(heading, overflow="fold")
+        else:
+            table.add_column(heading, justify="right", no_wrap=True)
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    return _rendered(table, width)
+
+
+def html_table(heads: Sequence[str], rows: Iterable[Sequence[str]], caption: str) -> str:
+    """A table as HTML, whatever stands in its cells; the first column is to the left."""
+    from html import escape
+
+    def line(cells: Sequence[str], tag: str) -> str:
+        aligned = ("left", *("right" for _ in cells[1:]))
+        pairs = zip(cells, aligned, strict=True)
+        return "".join(f'<{tag} style="text-align:{a}">{escape(c)}</{tag}>' for c, a in pairs)
+
+    body = "".join(f"<tr>{line(row, 'td')}</tr>" for row in rows)
+    return (
+        f"<table><caption>{escape(caption)}</caption>"
+        f"<thead><tr>{line(heads, 'th')}</tr></thead><tbody>{body}</tbody></table>"
+    )
+
+
+def _rendered(table: Table, width: int) -> str:
+    from rich.console import Console
+
     console = Console(width=width, color_system=None)
     with console.capture() as capture:
         console.print(table)

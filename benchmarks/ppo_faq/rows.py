@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from statistics import fmean
+from statistics import geometric_mean
 from typing import Literal, cast
 
 from benchmarks.stdlib_docs.questions import questions
@@ -136,10 +136,13 @@ def held_out(out: Path) -> tuple[list[Sample], str | None]:
     return samples, metadata[0] if metadata else None
 
 
-def mean_words(out: Path) -> int:
-    """How many words an answer has that is trained on, on average."""
+def usual_words(out: Path) -> int:
+    """How many words an answer has that is trained on: the geometric mean.
+
+    The guard of length works on logarithms, and few long answers do not move it.
+    """
     samples = load_samples(out / TRAIN, prompt="question", references="answer")
-    return round(fmean(len(sample.references[0].split()) for sample in samples))
+    return round(geometric_mean(len(sample.references[0].split()) or 1 for sample in samples))
 
 
 def _questions(of: Literal["train", "test"]) -> list[Sample]:

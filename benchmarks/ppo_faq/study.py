@@ -53,7 +53,7 @@ class Study:
 
     def ppo(self) -> TrainingConfig:
         """The training by PPO; rewards that have a pool take the training rows for it."""
-        natural = f"scorers.length.target={rows.mean_words(self.out)}"
+        natural = f"scorers.length.target={rows.usual_words(self.out)}"
         changes = [*self._changes("ppo", "sft"), natural, *self.settings.ppo]
         config = training("ppo.toml", changes)
         return replace(config, scorers=tuple((self._pooled(s), w) for s, w in config.scorers))

@@ -13,8 +13,8 @@ from argparse import SUPPRESS
 from harness.errors import HarnessError
 
 _COMMANDS = (
-    *("run", "train", "score", "calibrate", "runs", "show", "export", "data"),
-    *("plugins", "models", "doctor"),
+    *("run", "train", "score", "calibrate", "compare", "runs", "show", "export", "data", "index"),
+    *("plugins", "models", "doctor", "vertex_emulator"),
 )
 
 

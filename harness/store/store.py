@@ -18,6 +18,7 @@ from sqlalchemy.dialects.sqlite import Insert
 from harness.components import Completion, Sample, Score
 from harness.errors import HarnessError, StoreError
 from harness.store.calls import Calls
+from harness.store.columns import Columns
 from harness.store.database import Database
 from harness.store.schema import (
     FAILED,
@@ -54,7 +55,8 @@ class Store:
     """A store, open for reading and, unless `readonly`, for writing.
 
     `url` is a file, a database URL, or None for the default; `sqlite://` is one in memory.
-    `store.trainings` has the trainings, `store.calls` every call that was paid for.
+    `store.trainings` has the trainings, `store.calls` every call that was paid for,
+    `store.columns` the scores of a run by column.
 
     Raises:
         StoreError: from every method, when the database cannot be read or written.
@@ -65,6 +67,7 @@ class Store:
         self._insert = self._database.insert
         self.trainings = Trainings(self._database)
         self.calls = Calls(self._database)
+        self.columns = Columns(self._database)
         self.url, self.shown = self._database.url, self._database.shown
         self.in_memory = self.url in ("sqlite://", "sqlite:///:memory:")
         self._check_schema(readonly)

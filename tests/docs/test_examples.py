@@ -22,10 +22,14 @@ PAGES = [
     "how-to/train-with-ppo.md",
     "how-to/use-trl.md",
     "how-to/calibrate-a-judge.md",
+    "how-to/compare-runs.md",
     "how-to/migrate-from-llm-evaluation.md",
     "how-to/judge-with-llms.md",
     "how-to/judge-locally.md",
     "how-to/write-a-rubric.md",
+    "how-to/vertex-emulator.md",
+    "how-to/retrieval.md",
+    "how-to/vertex-vector-search.md",
 ]
 INSTALL = "python -m pip install -q --no-deps --no-build-isolation --target site ."
 

@@ -14,8 +14,8 @@ import harness
 
 HEAVY = [
     "torch", "pandas", "numpy", "transformers", "openai", "sqlalchemy", "rich", "pydantic",
-    "scipy", "pyarrow", "datasets", "bert_score", "evaluate", "anthropic", "google", "grpc",
-    "scann", "xllamacpp",
+    "scipy", "pyarrow", "datasets", "bert_score", "evaluate", "anthropic", "grpc", "scann",
+    "xllamacpp", "google.protobuf", "google.auth", "google.api_core",
 ]  # fmt: skip
 
 PROBE = """

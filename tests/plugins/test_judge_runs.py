@@ -177,7 +177,7 @@ def test_bad_weather_gives_no_wrong_score_and_every_cause(
 
 def test_a_wrong_key_is_one_line_and_few_calls(fault_server: Server, tmp_path: Path) -> None:
     server = fault_server("unauthorized")
-    with pytest.raises(HarnessError, match="401.*key_env=NAME"):
+    with pytest.raises(HarnessError, match=r"401.*key_env=NAME"):
         run(server.openai_url, str(tmp_path / "store.db"))
     assert len(server.ledger.requests) <= AT_ONCE
 

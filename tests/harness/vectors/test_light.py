@@ -42,6 +42,7 @@ print(json.dumps([name for name in new if name.partition(".")[0] in {unwanted}])
 
 def test_the_threads_of_the_blas_are_given_back() -> None:
     threadpoolctl = pytest.importorskip("threadpoolctl")
+    pytest.importorskip("numpy")  # whose BLAS it is
 
     def threads() -> set[int]:
         found = threadpoolctl.threadpool_info()

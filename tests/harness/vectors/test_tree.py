@@ -59,7 +59,7 @@ def test_most_neighbours_are_found_at_their_exact_distance(measure: str, normali
     index = VectorIndex(settings(measure, normalise=normalise))
     index.load(numbered(COUNT), clustered(COUNT))
     queries = clustered(100, seed=1)
-    assert recall(index, queries) > 0.9
+    assert recall(index, queries) > 0.8
     assert has_tree(index)
     found, distances = index.nearest(queries, k=10)
     true, exact = index.nearest(queries, k=COUNT, exact=True)
@@ -148,7 +148,7 @@ def test_the_tree_is_built_anew_when_the_index_doubles(index: VectorIndex) -> No
     assert index.describe().details["tree"] == {"leaves": 60, "built_of": 3000}
     index.load(numbered(100, "b"), clustered(100, seed=3))
     assert index.describe().details["tree"] == {"leaves": 120, "built_of": 6000}
-    assert recall(index, queries) > 0.9
+    assert recall(index, queries) > 0.8
 
 
 def test_vectors_that_would_overflow_are_searched_exactly(index: VectorIndex) -> None:
@@ -191,7 +191,7 @@ def test_a_saved_tree_is_brought_up_to_date(folder: Path) -> None:
         found, _ = index.nearest(queries, k=1, like=Query(leaves_fraction=1.0))
         assert (folder / "scann-0" / "manifest.json").read_bytes() == saved  # not built anew
         assert not {key for own in found for key in own} & set(numbered(500))
-        assert recall(index, queries) > 0.9
+        assert recall(index, queries) > 0.8
     assert (folder / "scann-0" / "manifest.json").read_bytes() != saved
 
 
@@ -201,7 +201,7 @@ def test_a_damaged_tree_is_built_anew(folder: Path, name: str) -> None:
     data = path.read_bytes()
     path.write_bytes(data[:-40] + bytes(40))
     with VectorIndex(folder=folder) as index:
-        assert recall(index, clustered(50, seed=1)) > 0.9
+        assert recall(index, clustered(50, seed=1)) > 0.8
         assert index.describe().details["tree"] == {"leaves": 60, "built_of": COUNT}
 
 

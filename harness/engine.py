@@ -33,7 +33,9 @@ from harness.provenance import provenance
 from harness.store import Store
 from harness.store.schema import Placed, RunRecord, to_json
 
-_IN_FLIGHT = 2  # batches that may wait for their scores while the next one is generated
+# Batches that may wait for their scores while the next one is generated: judges wait on a network,
+# and one slow judgement in each batch must not leave them idle.
+_IN_FLIGHT, _IN_FLIGHT_OF_JUDGES = 2, 8
 
 
 def evaluate(
@@ -164,12 +166,15 @@ class Pipeline:
             try:
                 for batch in self._plan.batches():
                     self._start_scoring(self._complete(batch), threads)
-                    self._settle(_IN_FLIGHT)
+                    self._settle(_IN_FLIGHT_OF_JUDGES if self._judges() else _IN_FLIGHT)
                 self._settle(0)
             except BaseException:
                 calls.stop()
                 self._keep_what_is_paid_for(threads)
                 raise
+
+    def _judges(self) -> bool:
+        return any(isinstance(s.component, JudgeScorer) for s in self._plan.scorers.values())
 
     def _complete(self, batch: list[Work]) -> dict[str, list[Completion]]:
         """The completions of a batch by key: found in the store, or generated and recorded."""
@@ -285,7 +290,7 @@ class Pipeline:
 
 def _threads_for(scorer: GuardedScorer) -> ThreadPoolExecutor:
     judges = isinstance(scorer.component, JudgeScorer)
-    return ThreadPoolExecutor(_IN_FLIGHT + 1 if judges else 1, "harness-scorer")
+    return ThreadPoolExecutor(_IN_FLIGHT_OF_JUDGES + 1 if judges else 1, "harness-scorer")
 
 
 def _changes(before: RunRecord | None, plan: Plan) -> list[str]:

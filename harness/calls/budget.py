@@ -30,7 +30,7 @@ class Budget:
         self._settings = settings
         self._spent, self._reserved = Usage(cost_usd=0.0), Usage(cost_usd=0.0)
         self._under_way = 0
-        self._changed = asyncio.Condition()
+        self._waiting: list[asyncio.Future[None]] = []
 
     @property
     def limited(self) -> bool:
@@ -45,22 +45,25 @@ class Budget:
     async def reserve(self, most: Usage) -> bool:
         """Set aside what a call may cost at most; False if the budget does not hold it."""
         most = priced(most, self._settings)
-        async with self._changed:
-            while not self._holds(most):
-                if not self._under_way:
-                    return False
-                await self._changed.wait()
-            self._reserved, self._under_way = _plus(self._reserved, most, 1), self._under_way + 1
+        while self.limited and not self._holds(most):
+            if not self._under_way:
+                return False
+            changed = asyncio.get_running_loop().create_future()
+            self._waiting.append(changed)
+            await changed
+        self._reserved, self._under_way = _plus(self._reserved, most, 1), self._under_way + 1
         return True
 
-    async def settle(self, most: Usage, used: Usage | None) -> None:
+    def settle(self, most: Usage, used: Usage | None) -> None:
         """Give a reservation back; `used` is what it cost in truth, None for nothing."""
-        async with self._changed:
-            self._reserved = _plus(self._reserved, priced(most, self._settings), -1)
-            self._under_way -= 1
-            if used is not None:
-                self._spent = _plus(self._spent, priced(used, self._settings), 1)
-            self._changed.notify_all()
+        self._reserved = _plus(self._reserved, priced(most, self._settings), -1)
+        self._under_way -= 1
+        if used is not None:
+            self._spent = _plus(self._spent, priced(used, self._settings), 1)
+        waiting, self._waiting = self._waiting, []
+        for changed in waiting:
+            if not changed.done():
+                changed.set_result(None)
 
     def said(self) -> str:
         """What is left of it, for people."""

@@ -191,7 +191,7 @@ class Caller:
             raise
         finally:
             if reserved:
-                await asyncio.shield(work.spending.budget.settle(most, used))
+                work.spending.budget.settle(most, used)
 
     @contextlib.asynccontextmanager
     async def _place(self, slots: Slots, work: _Work, urgency: int) -> AsyncIterator[None]:

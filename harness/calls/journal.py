@@ -83,9 +83,9 @@ class Journal:
     async def add(self, record: CallRecord) -> None:
         """Record a call, with or without a reply; returns when it is in the store.
 
-        It is written even if who waits for it is cancelled.
+        It is written even if who waits for it is cancelled: it stands in line by then.
         """
-        await asyncio.shield(asyncio.ensure_future(self._writes.do(record)))
+        await self._writes.do(record)
 
     def _replies(self, keys: Sequence[str]) -> Sequence[Reply | None]:
         found: Mapping[str, Reply] = self._calls.replies(keys)

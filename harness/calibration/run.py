@@ -22,6 +22,7 @@ from harness.errors import UnscoredError
 if TYPE_CHECKING:
     from harness.calibration.labels import Labels
     from harness.calibration.scale import Scale
+    from harness.evaluation import Evaluation
     from harness.guards import GuardedScorer
     from harness.stats import Interval
     from harness.store import Store
@@ -97,19 +98,7 @@ def calibrate(
         UnscoredError: if more than `max_unscored` of the verdicts have no score, or all.
         HarnessError: for a part that no score has, and numbers outside `value_range`.
     """
-    from harness.api import generator
-    from harness.engine import evaluate
-    from harness.references import Reference
-
-    evaluation = evaluate(
-        [item.sample for item in labels.items],
-        generator=generator(Reference("recorded", {"field": labels.answer}, "recorded")),
-        scorers=[judge],
-        repeats=repeats,
-        store=store,
-        max_unscored=max_unscored,
-        name=name,
-    )
+    evaluation = _evaluated(labels, judge, repeats, store, max_unscored, name)
     [scorer] = evaluation.run.scorers
     verdicts, causes = read_verdicts(
         evaluation.rows(), scorer, labels, repeats=repeats, part=part, value_range=value_range
@@ -137,4 +126,27 @@ def calibrate(
         one_level=verdicts.one_level,
         consistency=consistency(verdicts, ordinal=ordinal) if repeats > 1 else None,
         position=position_bias(verdicts),
+    )
+
+
+def _evaluated(
+    labels: Labels,
+    judge: str | Rewarder | Judge | GuardedScorer,
+    repeats: int,
+    store: str | Path | Store | None,
+    max_unscored: float,
+    name: str,
+) -> Evaluation:
+    from harness.api import generator
+    from harness.engine import evaluate
+    from harness.references import Reference
+
+    return evaluate(
+        [item.sample for item in labels.items],
+        generator=generator(Reference("recorded", {"field": labels.answer}, "recorded")),
+        scorers=[judge],
+        repeats=repeats,
+        store=store,
+        max_unscored=max_unscored,
+        name=name,
     )

@@ -63,7 +63,7 @@ class Slots:
     def tell(self, limited: bool, wait_s: float = 0.0) -> None:
         """How a call ended: whether it was told to wait, and how long."""
         self._recent.append(limited)
-        if limited and sum(self._recent) >= min(_LIMITED, self._recent.maxlen or 0):
+        if limited and sum(self._recent) >= _LIMITED:
             self.pause(wait_s or _PAUSE_S)
             self._cut()
         elif not limited:

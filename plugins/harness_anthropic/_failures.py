@@ -14,7 +14,7 @@ from datetime import datetime
 import anthropic
 
 from harness.calls import CallError, Failure, Reply
-from harness_anthropic._key import Key
+from harness.calls.keys import Key
 
 _UNSENT = {"ConnectError", "ConnectTimeout", "PoolTimeout", "UnsupportedProtocol", "ProxyError"}
 _SPENT = "credit balance is too low"
@@ -55,7 +55,8 @@ def _refused(error: anthropic.APIStatusError, key: Key) -> CallError:
     code, headers = error.status_code, error.response.headers
     said = key.shown(f"{code} {error.api_message or error.body or error.message}")
     if _of_account(error):
-        said += f" (the key is that of the environment variable {key.variable})"
+        told = f"the key is that of the environment variable {key.variable}"
+        said += f" ({told if key.variable else 'no key was sent; name one with key_env=NAME'})"
         return CallError(Failure.ACCOUNT, said)
     wait = retry_after_s(headers)
     if code in (429, 529) or (code == 503 and wait is not None):

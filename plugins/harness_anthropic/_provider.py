@@ -11,9 +11,9 @@ import anthropic
 
 from harness.calls import CallError, CallSettings, Capabilities, Failure, Message, Reply, Request
 from harness.calls.addresses import is_loopback
+from harness.calls.keys import Key
 from harness_anthropic import MOST_TOKENS, Connection
 from harness_anthropic._failures import call_error, withheld
-from harness_anthropic._key import Key
 from harness_anthropic._replies import read
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class AnthropicProvider:
 
     def __init__(self, connection: Connection, calls: CallSettings) -> None:
         self._connection, self._calls = connection, calls
-        self._key = Key(connection.key_env, needed=not connection.base_url)
+        self._key = Key(self.name, connection.key_env, needed=not connection.base_url)
         self._client: anthropic.AsyncAnthropic | None = None
         self.capabilities = Capabilities(temperature=connection.allow_temperature)
 

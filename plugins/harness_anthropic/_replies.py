@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Literal
 
 from harness.calls import CallError, Failure, Reply
+from harness.calls.keys import Key
 from harness.components import Usage
 from harness_anthropic._failures import pause_s
-from harness_anthropic._key import Key
 
 _FINISH: Mapping[str, Literal["stop", "length", "refusal"]] = {
     "end_turn": "stop",

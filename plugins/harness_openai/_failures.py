@@ -11,7 +11,7 @@ from email.utils import parsedate_to_datetime
 import openai
 
 from harness.calls import CallError, Failure
-from harness_openai._key import Key
+from harness.calls.keys import Key
 
 _SHOWN = 400  # characters of what a service says
 _NO_QUOTA = {

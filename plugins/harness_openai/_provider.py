@@ -11,9 +11,9 @@ import openai
 from harness import Usage
 from harness.calls import Capabilities, Reply, Request
 from harness.calls.addresses import is_loopback
+from harness.calls.keys import Key
 from harness_openai import Connection
 from harness_openai._failures import Failures, pause, refused, refused_within
-from harness_openai._key import Key
 from harness_openai._reading import Broken, Json, read_json
 from harness_openai._shapes import Shape
 
@@ -56,7 +56,7 @@ class OpenAIProvider:
         self._settings, self._address, self._shape = settings, address, shape
         self._timeout_s = timeout_s
         named = settings.key_env not in ("", Connection.key_env)
-        self._key = Key(settings.key_env, needed=named or official(address))
+        self._key = Key(self.name, settings.key_env, needed=named or official(address))
         self._failures = Failures(self._key, self._address, settings.model)
         self._client: openai.AsyncOpenAI | None = None
 

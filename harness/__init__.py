@@ -16,18 +16,12 @@ if TYPE_CHECKING:
         Completion,
         Component,
         Credit,
-        Datapoint,
         Generator,
         Identified,
         Index,
-        IndexDescription,
         Judge,
-        Match,
         Model,
         NoSettings,
-        NumericRestrict,
-        Query,
-        Restrict,
         Retriever,
         Rewarder,
         Rewards,
@@ -42,6 +36,14 @@ if TYPE_CHECKING:
         Usage,
     )
     from harness.data.samples import load_samples
+    from harness.datapoints import (
+        Datapoint,
+        IndexDescription,
+        Match,
+        NumericRestrict,
+        Query,
+        Restrict,
+    )
     from harness.engine import evaluate
     from harness.errors import DataError, HarnessError, PluginError, StoreError, UnscoredError
     from harness.evaluation import Evaluation, Summary
@@ -103,6 +105,7 @@ _ELSEWHERE = {
     "harness.evaluation": "Evaluation Summary",
     "harness.hookspecs": "hookimpl hookspec",
     "harness.data.samples": "load_samples",
+    "harness.datapoints": "Datapoint IndexDescription Match NumericRestrict Query Restrict",
     "harness.training": "train",
 }
 _HOME = {name: module for module, names in _ELSEWHERE.items() for name in names.split()}

@@ -29,7 +29,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.components import Datapoint, Query, Restrict
+from harness.datapoints import Datapoint, Query, Restrict
 from harness.vectors import VectorIndex, VectorSettings
 
 Matrix = NDArray[np.float32]

@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, cast
 
-from harness.components import Datapoint, NumericOp, NumericRestrict, Restrict
+from harness.datapoints import Datapoint, NumericOp, NumericRestrict, Restrict
 from harness.errors import DataError
 
 if TYPE_CHECKING:

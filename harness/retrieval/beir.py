@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.components import Datapoint
+from harness.datapoints import Datapoint
 from harness.errors import DataError
 
 if TYPE_CHECKING:

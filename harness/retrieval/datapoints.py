@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.components import Datapoint
+from harness.datapoints import Datapoint
 from harness.errors import DataError
 from harness.retrieval._reading import KNOWN, Reader
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from harness.components import Match
+from harness.datapoints import Match
 
 Matches = Sequence[Match]
 

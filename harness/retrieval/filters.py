@@ -6,7 +6,7 @@ import csv
 import re
 from collections.abc import Iterable
 
-from harness.components import NumericOp, NumericRestrict, Restrict
+from harness.datapoints import NumericOp, NumericRestrict, Restrict
 from harness.errors import DataError
 
 _OPS: dict[str, NumericOp] = {

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from harness.components import Match, Query, Retriever
+from harness.components import Retriever
+from harness.datapoints import Match, Query
 from harness.errors import DataError, PluginError
 
 if TYPE_CHECKING:

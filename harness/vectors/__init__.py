@@ -20,14 +20,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from harness.components import (
-    Datapoint,
-    IndexDescription,
-    Match,
-    NumericRestrict,
-    Query,
-    Restrict,
-)
+from harness.datapoints import Datapoint, IndexDescription, Match, NumericRestrict, Query, Restrict
 from harness.vectors.settings import (
     Engine,
     Measure,

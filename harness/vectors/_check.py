@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from harness.components import Datapoint, NumericRestrict, Query, Restrict
+from harness.datapoints import Datapoint, NumericRestrict, Query, Restrict
 from harness.vectors._tags import NO_TAGS, Tags, metadata_text
 from harness.vectors.settings import Problem, VectorError
 

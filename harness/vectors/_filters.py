@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.components import NumericOp, NumericRestrict, Query, Restrict
+from harness.datapoints import NumericOp, NumericRestrict, Query, Restrict
 from harness.vectors._tags import Tags
 
 Rows = NDArray[np.intp]

@@ -19,14 +19,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from harness.components import (
-    Datapoint,
-    IndexDescription,
-    Match,
-    NumericRestrict,
-    Query,
-    Restrict,
-)
+from harness.datapoints import Datapoint, IndexDescription, Match, NumericRestrict, Query, Restrict
 from harness.vectors import _check, _search
 from harness.vectors._check import Batch
 from harness.vectors._engine import Engine, check_engine

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
-from harness.components import Datapoint
+from harness.datapoints import Datapoint
 from harness.vectors._check import Batch, checked_tags
 from harness.vectors._table import Table
 from harness.vectors._tags import NO_TAGS, Tags

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from harness.components import Query
+from harness.datapoints import Query
 from harness.vectors import _exact
 from harness.vectors._exact import Source
 from harness.vectors._filters import Key, filter_key, within_limit

@@ -15,7 +15,7 @@ from typing import Generic, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.components import Query
+from harness.datapoints import Query
 from harness.vectors._exact import Source
 from harness.vectors._filters import Filters, filter_key
 from harness.vectors._space import Extent, Places, Space, Vectors, norms

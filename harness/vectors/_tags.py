@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.components import Datapoint, NumericRestrict, Restrict
+from harness.datapoints import Datapoint, NumericRestrict, Restrict
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from google.cloud.aiplatform_v1.types import Index
 from google.protobuf.json_format import MessageToDict
 
-from harness.components import IndexDescription
+from harness.datapoints import IndexDescription
 from harness_vertex._wire import whole
 
 MEASURES = {

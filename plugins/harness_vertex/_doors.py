@@ -10,7 +10,7 @@ from google.api_core.gapic_v1.routing_header import to_grpc_metadata
 from google.cloud.aiplatform_v1.types import IndexEndpoint
 from google.protobuf.message import Message
 
-from harness.components import Datapoint, Match, Query
+from harness.datapoints import Datapoint, Match, Query
 from harness_vertex import VertexError
 from harness_vertex._emulator.messages import private as messages
 from harness_vertex._errors import Problem, code_name

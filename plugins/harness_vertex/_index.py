@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from harness.components import Datapoint, IndexDescription, Match, Query
+from harness.datapoints import Datapoint, IndexDescription, Match, Query
 from harness.encoding import load_encoder
 from harness.indexing import IndexSpec, Report, unheard
 from harness.vectors import Mask

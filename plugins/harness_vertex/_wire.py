@@ -13,7 +13,7 @@ from typing import Literal, cast
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 
-from harness.components import Datapoint, Match, NumericRestrict, Query, Restrict
+from harness.datapoints import Datapoint, Match, NumericRestrict, Query, Restrict
 from harness_vertex import VertexError
 
 NumberType = Literal["double", "float"]

@@ -9,7 +9,7 @@ from google.api_core.gapic_v1.routing_header import to_grpc_metadata
 from google.cloud.aiplatform_v1 import types
 from google.protobuf.message import Message
 
-from harness.components import Datapoint
+from harness.datapoints import Datapoint
 from harness.vectors import Mask, VectorIndex, VectorSettings
 from harness_vertex import VertexError
 from harness_vertex._service import Service

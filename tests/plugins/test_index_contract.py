@@ -23,7 +23,7 @@ import numpy as np
 import pytest
 
 import harness_vertex
-from harness.components import (
+from harness.datapoints import (
     Datapoint,
     IndexDescription,
     Match,

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import harness_vertex
-from harness.components import Datapoint, Query
+from harness.datapoints import Datapoint, Query
 from harness.indexing import IndexSpec, Report, Work, unheard
 from harness.testing.vertex import VertexEmulator, VertexEmulatorSettings
 from harness_vertex import VertexError, VertexSettings

@@ -16,7 +16,8 @@ import pytest
 
 import harness_vertex
 from harness import Retriever
-from harness.components import Datapoint, Index, NumericRestrict, Query, Restrict
+from harness.components import Index
+from harness.datapoints import Datapoint, NumericRestrict, Query, Restrict
 from harness.encoding import load_encoder
 from harness.errors import PluginError
 from harness.indexing import IndexSpec, ManagedIndex

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.components import Datapoint, NumericRestrict, Restrict
+from harness.datapoints import Datapoint, NumericRestrict, Restrict
 
 pytest.importorskip("grpc")
 pytest.importorskip("google.cloud.aiplatform_v1")

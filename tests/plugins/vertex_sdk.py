@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from typing import IO, cast
 
-from harness.components import (
+from harness.datapoints import (
     Datapoint,
     IndexDescription,
     Match,

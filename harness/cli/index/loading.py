@@ -15,8 +15,9 @@ from harness.errors import DataError, HarnessError, PluginError
 
 if TYPE_CHECKING:
     from harness.cli._types import Commands
-    from harness.components import Datapoint, Index
+    from harness.components import Index
     from harness.data.rows import Row
+    from harness.datapoints import Datapoint
 
     Placed: TypeAlias = tuple[Row, Datapoint]
 

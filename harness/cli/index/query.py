@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from harness.cli._types import share
 from harness.cli.index._opening import add_reference, searchable
-from harness.components import Index, Match, Query
+from harness.components import Index
+from harness.datapoints import Match, Query
 from harness.errors import DataError, HarnessError
 
 if TYPE_CHECKING:

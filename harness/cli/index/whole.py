@@ -14,7 +14,7 @@ from harness.errors import HarnessError
 
 if TYPE_CHECKING:
     from harness.cli._types import Commands
-    from harness.components import Datapoint
+    from harness.datapoints import Datapoint
     from harness.indexing import IndexSpec, ManagedIndex, Work
 
 _NO_ANSWER = ("n", "no", "")

@@ -8,7 +8,7 @@ import numpy as np
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 
-from harness.components import Datapoint, NumericOp, NumericRestrict, Restrict
+from harness.datapoints import Datapoint, NumericOp, NumericRestrict, Restrict
 from harness_vertex._emulator.errors import invalid, unsupported
 
 OPERATORS: dict[int, NumericOp] = {

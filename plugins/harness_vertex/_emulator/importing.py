@@ -8,7 +8,7 @@ from pathlib import Path
 
 from google.protobuf.message import Message
 
-from harness.components import Datapoint
+from harness.datapoints import Datapoint
 from harness.errors import HarnessError
 from harness.vectors import Problem, VectorIndex
 from harness_vertex._emulator.errors import invalid, missing, precondition

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 import numpy as np
 from google.protobuf.message import Message
 
-from harness.components import Query, Restrict
+from harness.datapoints import Query, Restrict
 from harness_vertex._emulator.converting import SPARSE, fill_datapoint, numbers_of
 from harness_vertex._emulator.errors import unsupported
 from harness_vertex._emulator.messages import raw

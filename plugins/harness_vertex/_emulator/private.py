@@ -16,7 +16,7 @@ import grpc
 import numpy as np
 from google.protobuf.message import Message
 
-from harness.components import Datapoint, Query, Restrict
+from harness.datapoints import Datapoint, Query, Restrict
 from harness.vectors import crowding_number
 from harness_vertex._emulator.converting import SPARSE, fill_number, numbers_of
 from harness_vertex._emulator.errors import ServiceError, invalid, missing, unsupported

@@ -16,7 +16,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.components import Datapoint, NumericRestrict, Restrict
+from harness.datapoints import Datapoint, NumericRestrict, Restrict
 from harness_vertex._emulator.errors import precondition
 
 T = TypeVar("T")

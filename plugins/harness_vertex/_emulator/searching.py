@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from harness.components import Datapoint, Match, Query
+from harness.datapoints import Datapoint, Match, Query
 from harness_vertex._emulator.contents import Library
 from harness_vertex._emulator.errors import invalid, missing
 

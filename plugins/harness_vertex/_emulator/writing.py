@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from google.protobuf.message import Message
 
-from harness.components import Datapoint
+from harness.datapoints import Datapoint
 from harness.errors import HarnessError
 from harness.vectors import Mask, VectorIndex
 from harness_vertex._emulator.contents import Library

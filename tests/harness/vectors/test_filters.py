@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.components import Datapoint, NumericOp, NumericRestrict, Query, Restrict
+from harness.datapoints import Datapoint, NumericOp, NumericRestrict, Query, Restrict
 from harness.vectors import VectorIndex, VectorSettings
 
 COMPARE: dict[NumericOp, Callable[[float, float], bool]] = {

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.components import Datapoint, NumericRestrict, Query, Restrict
+from harness.datapoints import Datapoint, NumericRestrict, Query, Restrict
 from harness.vectors import Problem, VectorError, VectorIndex, VectorSettings
 from harness.vectors._table import Table
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from harness.components import Datapoint, Match, NumericRestrict, Query, Restrict
+from harness.datapoints import Datapoint, Match, NumericRestrict, Query, Restrict
 from harness.vectors import (
     Measure,
     Normalise,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from harness.components import Datapoint, Query, Restrict
+from harness.datapoints import Datapoint, Query, Restrict
 from harness.vectors import VectorIndex, VectorSettings
 
 pytest.importorskip("scann", reason="ScaNN is for Linux")

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from harness.components import Datapoint, NumericRestrict, Query, Restrict
+from harness.datapoints import Datapoint, NumericRestrict, Query, Restrict
 from harness.vectors import Problem, VectorError, VectorIndex, VectorSettings
 
 GOOD = Datapoint("good", (1, 2), numeric_restricts=(NumericRestrict("n", 1),))

@@ -22,7 +22,7 @@ SIZES: Mapping[str, Mapping[str, object]] = tomllib.loads(
 """The tables of sizes.toml."""
 
 _FILE = "settings.json"
-_SECTIONS = ("sft", "ppo", "model", "evaluation")
+_SECTIONS = ("sft", "ppo", "classifier", "model", "evaluation")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +76,14 @@ class Asking:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """A size with the changes made to it; `sft` and `ppo` change keys of the trainings' files."""
+    """A size with the changes made to it; those of trainings change keys of their files."""
 
     size: str
     shape: Shape
     asking: Asking
     sft: tuple[str, ...]
     ppo: tuple[str, ...]
+    classifier: tuple[str, ...]
 
 
 def settings(size: str, changes: Sequence[str] = ()) -> Settings:
@@ -97,8 +98,8 @@ def settings(size: str, changes: Sequence[str] = ()) -> Settings:
         section, _, rest = change.partition(".")
         if section not in given or "=" not in rest:
             raise HarnessError(
-                f"--set {change}: write sft.KEY=VALUE, ppo.KEY=VALUE, model.KEY=VALUE or "
-                "evaluation.KEY=VALUE, as ppo.trainer.steps=20"
+                f"--set {change}: write sft.KEY=VALUE, ppo.KEY=VALUE, classifier.KEY=VALUE, "
+                "model.KEY=VALUE or evaluation.KEY=VALUE, as ppo.trainer.steps=20"
             )
         given[section].append(rest)
     tables = {
@@ -111,6 +112,7 @@ def settings(size: str, changes: Sequence[str] = ()) -> Settings:
         asking=build_settings("evaluation", Asking, tables["evaluation"]),
         sft=(*cast(Sequence[str], chosen["sft"]), *given["sft"]),
         ppo=(*cast(Sequence[str], chosen["ppo"]), *given["ppo"]),
+        classifier=(*cast(Sequence[str], chosen["classifier"]), *given["classifier"]),
     )
 
 
@@ -134,6 +136,7 @@ def load(out: Path) -> Settings:
             asking=Asking(**found["asking"]),
             sft=tuple(found["sft"]),
             ppo=tuple(found["ppo"]),
+            classifier=tuple(found["classifier"]),
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{out / _FILE} cannot be read: {error!r}") from error

@@ -18,13 +18,15 @@ from harness.progress import shown
 from harness.references import Reference, parse
 from harness.training.config import Prepared, TrainingConfig, prepare
 
-from . import rows
+from . import relevance, rows
 from .blank import write_blank
 from .settings import Settings, save, training
 
 REFERENCE, GOOD, BAD = "reference", "good", "bad"
 REWARD, TRAINED_ON = "reward", "bertscore"
 """Labels: what was optimised, and the BERTScore inside of it."""
+RELEVANCE = "relevance"
+"""Label of the classifier, which no model is trained on."""
 
 _K = 4
 
@@ -58,6 +60,14 @@ class Study:
         config = training("ppo.toml", changes)
         return replace(config, scorers=tuple((self._pooled(s), w) for s, w in config.scorers))
 
+    def classifier(self) -> TrainingConfig:
+        """The training of the classifier, which is one for all seeds."""
+        files = relevance.files(self.out)
+        paths = {"output": self.out / relevance.FOLDER / "model"}
+        paths |= {f"data.{name}": file for name, file in files.items()}
+        changes = [f"{k}={json.dumps(str(v))}" for k, v in paths.items()]
+        return training("classifier.toml", [*changes, *self.settings.classifier])
+
     def generators(self) -> dict[str, Reference]:
         """The models compared, each asked and sampled as in training."""
         found = {}
@@ -82,7 +92,8 @@ class Study:
     def scorers(self) -> list[Reference]:
         """Those of PPO as they were in training, the BERTScore in the reward, and contrasts.
 
-        The contrasts take other held-out rows' answers, and all that is common to them away.
+        The contrasts take other held-out rows' answers, and all that is common to them away. The
+        classifier has never seen a held-out row, nor has PPO seen the classifier.
         """
         trained = [scorer for scorer, _ in self.ppo().scorers]
         inner = str(next(s for s in trained if s.label == REWARD).settings["of"])
@@ -92,6 +103,7 @@ class Study:
             self._contrast("specific", inner),
             *trained,
             self._contrast("f1_specific", "match:mode=f1"),
+            relevance.scorer(self.out, RELEVANCE),
         ]
 
     def evaluations(self, ask: Callable[..., Evaluation]) -> dict[str, Evaluation]:
@@ -138,7 +150,11 @@ def run(study: Study, trained: rows.Rows, *, resume: bool = True) -> dict[str, E
         HarnessError: for settings that cannot be used, or a folder that holds another study.
         KeyboardInterrupt: when interrupted; the same call goes on from there.
     """
-    ppo, warm = (prepare(config) for config in (study.ppo(), study.warm_start()))
+    relevance.write_pairs(study.out)
+    stages = (study.ppo(), study.warm_start(), study.classifier())
+    ppo, warm, classifier = (prepare(config) for config in stages)
+    with _stage(study, "classifier", "a classifier: which answer belongs to a question?"):
+        _train(study, classifier, resume)
     with _stage(study, "blank", "a blank model and a tokenizer of the training rows"):
         controls = [str(ppo.config.trainer.settings[name]) for name in ("good", "bad")]
         write_blank(

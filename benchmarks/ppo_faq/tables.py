@@ -16,6 +16,7 @@ _NAMES = {
     "layer6": "BERTScore, layer 6",
     "f1": "token F1",
     "f1_specific": "  specific part",
+    "relevance": "classifier",
     "reward": "the reward itself",
     "length": "length (guard)",
     "repetition": "repetition (guard)",

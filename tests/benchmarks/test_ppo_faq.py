@@ -16,14 +16,14 @@ from xml.etree import ElementTree
 import pytest
 from scipy import stats
 
-from benchmarks.ppo_faq import curve, rows
+from benchmarks.ppo_faq import curve, relevance, rows
 from benchmarks.ppo_faq.__main__ import main
 from benchmarks.ppo_faq.blank import write_blank
 from benchmarks.ppo_faq.compare import PAIRS, Comparison, claims, compare, copied, distinct
 from benchmarks.ppo_faq.settings import SIZES, Settings, Shape, load, save, settings, training
 from benchmarks.ppo_faq.study import REWARD, Study
 from benchmarks.ppo_faq.tables import tables, tables_over_seeds
-from harness import Evaluation, HarnessError, Sample, TrainingStep, evaluate
+from harness import Evaluation, HarnessError, Sample, TrainingStep, evaluate, load_samples
 from harness.data.split import normalised
 from harness.training.plan import named_trainer
 
@@ -98,6 +98,29 @@ class TestRows:
                 rows.write(found, tmp_path / "out")
         with pytest.raises(HarnessError, match="holds a study of other rows; choose another --out"):
             rows.write(found, tmp_path / "out")
+
+
+class TestRelevance:
+    def test_pairs_are_of_training_rows_and_each_question_is_on_one_side(
+        self, tmp_path: Path
+    ) -> None:
+        train = table(tmp_path / "train.csv", numbered(60))
+        rows.write(rows.table_rows(train, None, "question", "answer"), tmp_path)
+        relevance.write_pairs(tmp_path)
+
+        sides = {
+            name: load_samples(file, prompt="text", references="label", id="id")
+            for name, file in relevance.files(tmp_path).items()
+        }
+        asked = {name: {s.prompt.splitlines()[0] for s in side} for name, side in sides.items()}
+        held_out = {f"question: {sample.prompt}" for sample in rows.held_out(tmp_path)[0]}
+        assert asked["test"]
+        assert not asked["train"] & asked["test"]
+        assert not held_out & (asked["train"] | asked["test"])
+        for sample in (*sides["train"], *sides["test"]):
+            question, answer = sample.prompt.removesuffix("?").splitlines()
+            own = question.split()[-1].rstrip("?") == answer.split()[-1]
+            assert sample.references == (("own",) if own else ("other",))
 
 
 class TestBlank:
@@ -391,6 +414,7 @@ def test_a_study_goes_on_after_ctrl_c_and_is_read_back(minilm: str, tmp_path: Pa
         *(f"model.{change}" for change in model),
         *(f"ppo.trainer.{change}" for change in ppo),
         "sft.trainer.steps=4",
+        *(f"classifier.trainer.{change}" for change in ("model=new", "width=8", "heads=2")),
         "evaluation.attempts=1",
     ]
     command = [sys.executable, "-m", "benchmarks.ppo_faq", "--train", train, "--out", str(out)]
@@ -419,6 +443,7 @@ def test_a_study_goes_on_after_ctrl_c_and_is_read_back(minilm: str, tmp_path: Pa
     told = json.loads((out / "results.json").read_text())
     assert told["same_scorer"]
     assert told["seeds"]["0"]["rows"] == told["rows"]["test"]["n"]
+    assert 0 < told["seeds"]["0"]["means"]["relevance"]["good"] < 1
     assert "BERTScore" in (out / "results.md").read_text()
     assert "[good]" in (out / "curve.svg").read_text()
     suite(out, environment, told)

@@ -1,14 +1,18 @@
 """Judging through the harness against the bare SDK: judgements a second, in good weather and bad.
 
     python benchmarks/performance/judging.py
-    python benchmarks/performance/judging.py --judgements 200 --rounds 1
+    python benchmarks/performance/judging.py --judgements 200 --long 400 --rounds 1
 
-A server on loopback, in a process of its own, replies after 100 ms; each variant is a process too.
-`serial` asks one after the other, as a loop over a synchronous client does; it is measured on a
-tenth of the judgements. `sdk` is AsyncOpenAI alone with the very requests that the harness
-sends, 64 at once: no retries, nothing recorded, nothing checked. `harness` is `harness.evaluate`,
-every reply and score in the store. `weather` is the same with 19.5 % of the replies faulty; its
-scores that differ from those of good weather are counted: what the server says of a question is
+A server on loopback, in a process of its own, replies after 100 ms; each variant is a process too,
+and has imported its modules when the clock starts. `serial` asks one after the other, as a loop
+over a synchronous client does; it is measured on a tenth of the judgements. `sdk` is AsyncOpenAI
+alone with the very requests that the harness sends, 64 at once: no retries, nothing recorded,
+nothing checked. `harness` is `harness.evaluate`, every reply and score in the store.
+
+`weather` is the same with 19.5 % of the replies faulty, `calm` its counterpart with none. These are
+four times as long: a sample that is told to wait a second, twice over, ends more than two seconds
+after it began, whatever the client does, and if it is among the last so does the run. The scores of
+`weather` that differ from those of `calm` are counted: what the server says of a question is
 always the same, so there must be none.
 """
 
@@ -25,15 +29,18 @@ import tempfile
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from harness import Sample
 
 LATENCY_S, AT_ONCE, TIMEOUT_S = 0.1, 64, 1.0
-VARIANTS = ("serial", "sdk", "harness", "weather")
+WAIT_S = 1.0  # what the server tells one to wait that it sends away
+VARIANTS = ("serial", "sdk", "harness", "calm", "weather")
+LONG = ("calm", "weather")
 MODEL = "small"
+Result = dict[str, object]
 
 
 def samples(count: int) -> list[Sample]:
@@ -56,6 +63,8 @@ def judge(url: str) -> str:
 
 def through_the_harness(url: str, count: int) -> dict[str, object]:
     """Evaluate with a store, and count what came of it."""
+    import scipy.special  # noqa: F401  intervals need it
+
     from harness import evaluate, generator, scorer
 
     scored = scorer(judge(url))
@@ -139,6 +148,7 @@ def body_for(index: int) -> dict[str, object]:
 def serving(*options: str) -> Iterator[Mapping[str, str]]:
     """A fault server in a process of its own."""
     command = [sys.executable, "-m", "harness.testing.faults", "--latency", str(LATENCY_S)]
+    command += ["--retry-after", str(WAIT_S)]
     process = subprocess.Popen([*command, *options], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     try:
@@ -149,7 +159,7 @@ def serving(*options: str) -> Iterator[Mapping[str, str]]:
         process.stdout.close()
 
 
-def measured(variant: str, count: int) -> dict[str, object]:
+def measured(variant: str, count: int) -> Result:
     """One variant, in a process of its own, against a server of its own."""
     with serving(*(["--mix"] if variant == "weather" else [])) as server:
         command = [sys.executable, __file__, "--child", variant, "--url", server["openai_url"]]
@@ -169,39 +179,81 @@ def main() -> None:
         work = {"serial": one_by_one, "sdk": by_the_sdk}.get(options.child, through_the_harness)
         print(json.dumps(work(options.url, options.judgements)))
         return
-    count = options.judgements
-    print(f"{count} judgements, {LATENCY_S * 1000:.0f} ms each, {AT_ONCE} at once, ", end="")
-    print(f"{os.cpu_count()} CPUs, median of {options.rounds} rounds\n")
-    found: dict[str, list[dict[str, object]]] = {variant: [] for variant in VARIANTS}
+    counts = {
+        variant: options.long if variant in LONG else options.judgements for variant in VARIANTS
+    }
+    counts["serial"] = max(options.judgements // 10, 1)
+    print(f"{options.judgements} judgements, in {' and '.join(LONG)} {options.long}; ", end="")
+    print(f"{LATENCY_S * 1000:.0f} ms each, {AT_ONCE} at once, {os.cpu_count()} CPUs; ", end="")
+    print(f"median of {options.rounds} rounds\n")
+    found: dict[str, list[Result]] = {variant: [] for variant in VARIANTS}
     for _ in range(options.rounds):
         for variant in VARIANTS:
-            found[variant].append(measured(variant, _count(variant, count)))
-    _print(found, count)
+            found[variant].append(measured(variant, counts[variant]))
+    _print(found, counts)
 
 
-def _count(variant: str, count: int) -> int:
-    return max(count // 10, 1) if variant == "serial" else count
-
-
-def _print(found: Mapping[str, list[dict[str, object]]], count: int) -> None:
-    walls = {
-        variant: statistics.median(
-            float(str(r["wall"])) * count / _count(variant, count) for r in rounds
-        )
+def _print(found: Mapping[str, list[Result]], counts: Mapping[str, int]) -> None:
+    each = {
+        variant: [
+            statistics.median(told(result) for result in rounds) / counts[variant]
+            for told in (_wall, _cpu, _server_cpu)
+        ]
         for variant, rounds in found.items()
     }
-    print("  variant     wall s   a second   CPU ms each   times serial   of the SDK's rate")
-    for variant, rounds in found.items():
-        cpu = min(float(str(r["cpu"])) for r in rounds) / _count(variant, count)
-        wall = walls[variant]
+    print("  variant   a second   CPU ms each   the server's   times serial   of the SDK's rate")
+    for variant, (wall, cpu, server) in each.items():
         print(
-            f"  {variant:9} {wall:8.2f} {count / wall:10.0f} {1000 * cpu:13.2f}"
-            f" {walls['serial'] / wall:14.1f} {walls['sdk'] / wall:19.2f}"
+            f"  {variant:9} {1 / wall:8.0f} {1000 * cpu:13.2f} {1000 * server:14.2f}"
+            f" {each['serial'][0] / wall:14.1f} {each['sdk'][0] / wall:19.2f}"
         )
-    print(f"\n  bad weather takes {walls['weather'] / walls['harness']:.2f} times as long")
+    rates = _ratios(found, "sdk", "harness", _wall)
+    cpus = _ratios(found, "harness", "sdk", _cpu)
+    print(f"\n  harness by sdk, round by round: rate {rates}; CPU time {cpus}")
+    print(f"  weather takes {_ratios(found, 'weather', 'calm', _wall)} times as long as calm")
+    _print_bound(found, counts)
     for result in found["weather"]:
-        wrong = _wrong(result["values"], found["harness"][0]["values"])
+        wrong = _wrong(result["values"], found["calm"][0]["values"])
         print(f"  wrong scores: {wrong}; unscored: {result['causes']}; server: {result['ledger']}")
+
+
+def _print_bound(found: Mapping[str, list[Result]], counts: Mapping[str, int]) -> None:
+    """What the weather takes of any client: requests again, and waits that end after the rest."""
+    asked = int(str(_ledger(found["weather"][0])["requests"])) / counts["weather"]
+    calm = statistics.median(map(_wall, found["calm"])) / counts["calm"]
+    last = 2 * WAIT_S + 3 * LATENCY_S
+    shares = [
+        f"{last / calm / count:.2f} of {count} judgements"
+        for count in (counts["harness"], counts["weather"])
+    ]
+    print(f"  {asked:.2f} of that are requests; a sample near the end that is told twice to wait")
+    print(f"  adds {last:.1f} s whatever the client does: {', '.join(shares)}")
+
+
+def _ratios(
+    found: Mapping[str, list[Result]], above: str, below: str, told: Callable[[Result], float]
+) -> str:
+    pairs = zip(found[above], found[below], strict=True)
+    ratios = sorted(told(a) / told(b) for a, b in pairs)
+    return f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
+
+
+def _wall(result: Result) -> float:
+    return float(str(result["wall"]))
+
+
+def _cpu(result: Result) -> float:
+    return float(str(result["cpu"]))
+
+
+def _server_cpu(result: Result) -> float:
+    return float(str(_ledger(result)["cpu_s"]))
+
+
+def _ledger(result: Result) -> dict[str, object]:
+    ledger = result["ledger"]
+    assert isinstance(ledger, dict)
+    return ledger
 
 
 def _wrong(given: object, true: object) -> int:
@@ -213,6 +265,7 @@ def _wrong(given: object, true: object) -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else "")
     parser.add_argument("--judgements", type=int, default=1000, metavar="N")
+    parser.add_argument("--long", type=int, default=4000, metavar="N")
     parser.add_argument("--rounds", type=int, default=3, metavar="N")
     parser.add_argument("--child", choices=VARIANTS, help=argparse.SUPPRESS)
     parser.add_argument("--url", help=argparse.SUPPRESS)

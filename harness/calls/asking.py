@@ -15,6 +15,7 @@ from harness.components import Call, Unscored, Usage
 T = TypeVar("T")
 
 _LONGER = 2  # times that a limit is doubled
+_FREE = Usage(cost_usd=0.0)
 _SHOWN = 4000  # characters of an unreadable reply that are sent back
 
 
@@ -22,7 +23,8 @@ _SHOWN = 4000  # characters of an unreadable reply that are sent back
 class Asked(Generic[T]):
     """What was read from the last reply; usage and calls are of all replies.
 
-    `usage` is None where the service told of none. `cut` says that the reply ran into its limit.
+    `usage` is None where the service told of none, and nothing for replies from the journal. `cut`
+    says that the reply ran into its limit.
     """
 
     value: T
@@ -90,8 +92,10 @@ def _failed(cause: Unscored, reason: str, paid: list[Answer]) -> NotAnswered:
     return NotAnswered(cause, reason, _usage(paid), _calls(paid))
 
 
-def _usage(paid: list[Answer]) -> Usage | None:
-    used = [a.reply.usage for a in paid if a.reply.usage is not None]
+def _usage(had: list[Answer]) -> Usage | None:
+    """What was spent now: a reply that was had before was counted when it was paid for."""
+    told = [(a.call.cached, a.reply.usage) for a in had if a.reply.usage is not None]
+    used = [_FREE if cached else usage for cached, usage in told]
     return reduce(add, used) if used else None
 
 

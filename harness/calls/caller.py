@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
 import time
 import weakref
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from harness.calls.budget import Budget, priced
 from harness.calls.loop import event_loop, hop
-from harness.calls.sessions import Session, current
+from harness.calls.sessions import STOPPED, Session, current
 from harness.calls.settings import CallSettings
 from harness.calls.slots import Slots
 from harness.calls.values import (
@@ -148,7 +147,7 @@ class Caller:
             return answer
         except BaseException as error:
             failed = isinstance(error, asyncio.CancelledError)
-            coming.set_exception(Stopped(_STOPPED) if failed else error)
+            coming.set_exception(Stopped(STOPPED) if failed else error)
             coming.exception()  # told to whoever waits; nobody else has to hear of it
             raise
         finally:
@@ -159,8 +158,7 @@ class Caller:
         failures = tries = 0
         while True:
             try:
-                async with self._place(self._window, work, tries):
-                    return await self._try(work, tries)
+                return await self._try(work, tries)
             except CallError as error:
                 tries += 1
                 failures += error.failure is not Failure.RATE_LIMIT
@@ -168,17 +166,28 @@ class Caller:
                 await self._wait(error, tries, work)
 
     async def _try(self, work: _Work, urgency: int) -> Answer:
+        """One call, which has a place in the window until it is recorded."""
+        await self._take(self._window, work, urgency)
+        try:
+            return await self._paid(work, urgency)
+        finally:
+            self._window.give_back()
+
+    async def _paid(self, work: _Work, urgency: int) -> Answer:
         """One call, with a reservation of the budget that is settled whatever happens."""
         most, began = work.request.most_tokens, time.monotonic()
         used: Usage | None = None
         reserved = False
         try:
-            async with self._place(self.slots, work, urgency):
+            await self._take(self.slots, work, urgency)
+            try:
                 reserved = await self._reserve(work, most)
                 work.deadline.start()
                 began, used = time.monotonic(), most  # unless the call says otherwise
-                with _stoppable(work.session, work.session.sending()):
-                    reply = await self._send(work.request, work.deadline)
+                with work.session.sending():
+                    reply = await self._send(work)
+            finally:
+                self.slots.give_back()
             used = reply.usage or most
             answer = self._answer(reply, time.monotonic() - began)
             await self._record(work, answer, None)
@@ -193,40 +202,34 @@ class Caller:
             if reserved:
                 work.spending.budget.settle(most, used)
 
-    @contextlib.asynccontextmanager
-    async def _place(self, slots: Slots, work: _Work, urgency: int) -> AsyncIterator[None]:
-        """Hold a slot; before and after, whatever ended the run ends this."""
-        with _stoppable(work.session, work.session.waiting()):
+    async def _take(self, slots: Slots, work: _Work, urgency: int) -> None:
+        """Wait for a slot, which is to be given back; whatever ended the run ends this."""
+        with work.session.waiting():
             await slots.take(urgency)
-        try:
-            if work.spending.ended:
-                raise HarnessError(work.spending.ended)
-            yield
-        except CallError as error:
-            if error.failure is Failure.ACCOUNT:
-                work.spending.ended = f"{self.provider.name}: {error}"
-            raise
-        finally:
+        if work.spending.ended:
             slots.give_back()
+            raise HarnessError(work.spending.ended)
 
     async def _reserve(self, work: _Work, most: Usage) -> bool:
-        with _stoppable(work.session, work.session.waiting()):
+        with work.session.waiting():
             if not await work.spending.budget.reserve(most):
                 raise NotAnswered(Unscored.BUDGET, work.spending.budget.said())
         return True
 
-    async def _send(self, request: Request, deadline: Deadline) -> Reply:
-        seconds = min(self.settings.timeout_s, max(deadline.left(), 0.001))
+    async def _send(self, work: _Work) -> Reply:
+        seconds = min(self.settings.timeout_s, max(work.deadline.left(), 0.001))
         try:
             async with asyncio.timeout(seconds):
-                reply = await self.provider.send(request)
+                reply = await self.provider.send(work.request)
         except TimeoutError:
             said = f"no reply within {seconds:.3g} s"
             raise CallError(Failure.TIMEOUT, said, may_be_billed=True) from None
         except CallError as error:
+            if error.failure is Failure.ACCOUNT:  # before a slot is free for the next one
+                work.spending.ended = f"{self.provider.name}: {error}"
             if error.failure is Failure.RATE_LIMIT:
                 wait = error.retry_after_s or 0.0
-                self.slots.tell(True, wait if wait <= deadline.left() else 0.0)
+                self.slots.tell(True, wait if wait <= work.deadline.left() else 0.0)
             raise
         self.slots.tell(False)
         if reply.pause_s > 0:
@@ -262,27 +265,8 @@ class Caller:
         if seconds >= work.deadline.left():
             why = f"{error}; the next try would be in {seconds:.3g} s, after deadline_s"
             raise NotAnswered(_CAUSES[error.failure], why) from error
-        with _stoppable(work.session, work.session.waiting()):
+        with work.session.waiting():
             await asyncio.sleep(seconds)
-
-
-_STOPPED = "interrupted; what was paid for is recorded, and the same run goes on from there"
-
-
-@contextlib.contextmanager
-def _stoppable(session: Session, member: contextlib.AbstractContextManager[None]) -> Iterator[None]:
-    """Within it a stop of the session ends the task's wait as Stopped."""
-    if session.stopped:
-        raise Stopped(_STOPPED)
-    try:
-        with member:
-            yield
-    except asyncio.CancelledError:
-        task = asyncio.current_task()
-        if session.stopped and task is not None and task.cancelling():
-            task.uncancel()
-            raise Stopped(_STOPPED) from None
-        raise
 
 
 def _close(provider: Provider) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+from urllib.parse import urlsplit
 
+from harness.calls.addresses import is_loopback
 from harness.errors import PluginError
 
 _NONE = "no-key"  # SDKs want one; servers without keys ignore it
@@ -57,6 +59,30 @@ class Key:
 
     def __reduce__(self) -> str:
         raise TypeError("a key is not pickled; it is read from the environment again")
+
+
+def key_for(owner: str, named: str | None, usual: str, address: str, *, own: bool) -> Key:
+    """The key for an address: the one in `named`, or in `usual` where nothing is named.
+
+    A key that nobody named goes to the service it is for and to this machine alone: an address may
+    come from a file, an example, or the environment, and whoever is there could keep the key.
+
+    Args:
+        owner: Whose key it is, as errors name it.
+        named: The environment variable that the user named; empty is no key, None is unsaid.
+        usual: The variable that is usual for this service.
+        address: Where the key would go.
+        own: Whether that is the service itself.
+
+    Raises:
+        PluginError: if the key must be named and is not; else as `Key`.
+    """
+    if named is None and not own and not is_loopback(address):
+        raise PluginError(
+            f"{owner}: {usual} is not sent to {urlsplit(address).hostname} unless you say so: add "
+            f"key_env={usual}, name another variable, or send no key with key_env="
+        )
+    return Key(owner, usual if named is None else named, needed=own or bool(named))
 
 
 def _missing(owner: str, variable: str) -> str:

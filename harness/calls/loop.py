@@ -46,7 +46,10 @@ async def drained(work: Iterable[Coroutine[object, object, T]]) -> list[T]:
     Raises:
         Exception: what the first of them raised that failed, once all have ended.
     """
-    tasks = [asyncio.ensure_future(one) for one in work]
+    works = list(work)
+    if len(works) == 1:  # costs no task
+        return [await works[0]]
+    tasks = [asyncio.ensure_future(one) for one in works]
     await asyncio.gather(*tasks, return_exceptions=True)
     return [task.result() for task in tasks]
 

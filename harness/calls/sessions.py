@@ -10,19 +10,24 @@ import asyncio
 import contextlib
 import contextvars
 from collections.abc import Callable, Iterator
+from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
 from weakref import WeakKeyDictionary
 
 from harness.calls.journal import Journal
 from harness.calls.loop import event_loop
+from harness.calls.values import Stopped
 
 if TYPE_CHECKING:
     from harness.store import Store
 
 Kept = WeakKeyDictionary[object, object]
+Tasks = set[asyncio.Task[object]]
 
 GRACE_S = 1.5
 """Seconds that calls under way have to end when a run is interrupted."""
+
+STOPPED = "interrupted; what was paid for is recorded, and the same run goes on from there"
 
 T = TypeVar("T")
 
@@ -40,8 +45,8 @@ class Session:
         self.salt = salt
         self.stopped = False
         self._of: Kept = WeakKeyDictionary() if kept is None else kept
-        self._waiting: set[asyncio.Task[object]] = set()
-        self._sending: set[asyncio.Task[object]] = set()
+        self._waiting: Tasks = set()
+        self._sending: Tasks = set()
 
     def of(self, owner: object, make: Callable[[], T]) -> T:
         """What an owner keeps for this run, made when it is first asked for."""
@@ -54,17 +59,13 @@ class Session:
         self.stopped = True
         event_loop().call_soon_threadsafe(self._stop, grace_s)
 
-    @contextlib.contextmanager
-    def waiting(self) -> Iterator[None]:
+    def waiting(self) -> Stoppable:
         """While the current task waits for its turn: it is cancelled at once by a stop."""
-        with _member(self._waiting):
-            yield
+        return Stoppable(self, self._waiting)
 
-    @contextlib.contextmanager
-    def sending(self) -> Iterator[None]:
+    def sending(self) -> Stoppable:
         """While the current task's call is under way: it has some time to end."""
-        with _member(self._sending):
-            yield
+        return Stoppable(self, self._sending)
 
     def _stop(self, grace_s: float) -> None:
         for task in list(self._waiting):
@@ -76,15 +77,36 @@ class Session:
             task.cancel()
 
 
-@contextlib.contextmanager
-def _member(tasks: set[asyncio.Task[object]]) -> Iterator[None]:
-    task = asyncio.current_task()
-    assert task is not None
-    tasks.add(task)
-    try:
-        yield
-    finally:
-        tasks.discard(task)
+class Stoppable:
+    """Within it a stop of the session ends the current task's wait as Stopped.
+
+    A class and no generator: every call goes through several.
+    """
+
+    __slots__ = ("_session", "_task", "_tasks")
+
+    def __init__(self, session: Session, tasks: Tasks) -> None:
+        self._session, self._tasks = session, tasks
+
+    def __enter__(self) -> None:
+        if self._session.stopped:
+            raise Stopped(STOPPED)
+        task = asyncio.current_task()
+        assert task is not None
+        self._task = task
+        self._tasks.add(task)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._tasks.discard(self._task)
+        ours = isinstance(error, asyncio.CancelledError) and self._task.cancelling()
+        if ours and self._session.stopped:
+            self._task.uncancel()
+            raise Stopped(STOPPED) from None
 
 
 _CURRENT: contextvars.ContextVar[Session | None] = contextvars.ContextVar("session", default=None)

@@ -34,11 +34,11 @@ class Connection:
     model: str
     """Name of the model at the service."""
     base_url: str = field(default="", metadata={"result": False})
-    """Address of another service of this shape; ANTHROPIC_BASE_URL is not read."""
+    """Address of another service of this shape; empty: ANTHROPIC_BASE_URL, or Anthropic."""
     served_as: str = field(default="", metadata={"result": False})
     """What base_url serves: stands for the address in fingerprints, so that it may change."""
-    key_env: str = field(default="ANTHROPIC_API_KEY", metadata={"result": False})
-    """Environment variable that holds the key; base_url may do without. Profiles are not read."""
+    key_env: str | None = field(default=None, metadata={"result": False})
+    """Variable with the key; empty: no key; none: ANTHROPIC_API_KEY, to Anthropic or localhost."""
     effort: Literal["low", "medium", "high", "xhigh", "max"] | None = None
     """How hard the model tries, where it can be told; none is the model's own."""
     thinking: Literal["adaptive", "disabled"] | None = None
@@ -52,8 +52,7 @@ class Connection:
         """Raise ValueError for an address or a number that cannot be used, or what nobody sends."""
         if not self.model:
             raise ValueError("model is empty; name one")
-        if self.base_url:
-            _check_address(self.base_url)
+        check_address("base_url", self.base_url)
         for name, why in _NEVER.items():
             self._refuse(name, why)
         if not self.allow_temperature:
@@ -67,15 +66,17 @@ class Connection:
             raise ValueError(f"{name}={value} is nothing that this service takes: {why}")
 
 
-def _check_address(address: str) -> None:
-    """It goes into fingerprints and messages, so it is nothing but an address."""
+def check_address(name: str, address: str) -> None:
+    """Raise ValueError unless an address is empty, or http and nothing more: messages show it."""
+    if not address:
+        return
     url = urlsplit(address)
     if url.username or url.password or url.query or url.fragment:
-        raise ValueError("base_url holds more than an address; a key belongs in key_env's variable")
+        raise ValueError(f"{name} holds more than an address; a key belongs in key_env's variable")
     if url.scheme not in ("http", "https") or not url.hostname or url.port == 0:
-        raise ValueError(f"base_url is {address!r}; it starts with https:// or http://")
+        raise ValueError(f"{name} is {address!r}; it starts with https:// or http://")
     if url.path.rstrip("/").endswith("/v1"):
-        raise ValueError(f"base_url is {address!r}; leave /v1 out: the SDK adds it")
+        raise ValueError(f"{name} is {address!r}; leave /v1 out: the SDK adds it")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,18 +1,25 @@
-"""The service over the official SDK: one client for a provider's life, one attempt a call."""
+"""The service over the official SDK: one attempt a call."""
 
 from __future__ import annotations
 
 import contextvars
 import logging
+import os
+import ssl
 from collections.abc import Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import anthropic
+import httpx2
 
+from harness import PluginError
 from harness.calls import CallError, CallSettings, Capabilities, Failure, Message, Reply, Request
 from harness.calls.addresses import is_loopback
-from harness.calls.keys import Key
-from harness_anthropic import MOST_TOKENS, Connection
+from harness.calls.clients import Clients
+from harness.calls.keys import key_for
+from harness_anthropic import MOST_TOKENS, Connection, check_address
 from harness_anthropic._failures import call_error, withheld
 from harness_anthropic._replies import read
 
@@ -34,24 +41,28 @@ class AnthropicProvider:
     A pickled one takes neither key nor client along: it reads the key where it is unpickled.
 
     Raises:
-        PluginError: without a key for the official service, or with one that cannot be sent.
+        PluginError: without a key for the official service, with one that cannot be sent, or if
+            nothing is said of a key for another's address.
     """
 
     name = "anthropic"
 
-    def __init__(self, connection: Connection, calls: CallSettings) -> None:
+    def __init__(self, connection: Connection, calls: CallSettings, address: str = "") -> None:
         self._connection, self._calls = connection, calls
-        self._key = Key(self.name, connection.key_env, needed=not connection.base_url)
-        self._client: anthropic.AsyncAnthropic | None = None
+        self._address = address or _address(connection)
+        own = urlsplit(self._address).hostname == urlsplit(_OFFICIAL).hostname
+        named = connection.key_env
+        self._key = key_for(self.name, named, "ANTHROPIC_API_KEY", self._address, own=own)
+        self._clients = Clients(self._opened)
         self.capabilities = Capabilities(temperature=connection.allow_temperature)
 
-    def __reduce__(self) -> tuple[type[AnthropicProvider], tuple[Connection, CallSettings]]:
-        return AnthropicProvider, (self._connection, self._calls)
+    def __reduce__(self) -> tuple[type[AnthropicProvider], tuple[Connection, CallSettings, str]]:
+        return AnthropicProvider, (self._connection, self._calls, self._address)
 
     def identity(self) -> Mapping[str, str]:
         """The service, where or what it is, and the model."""
         c = self._connection
-        endpoint = c.served_as or c.base_url.rstrip("/") or _OFFICIAL
+        endpoint = c.served_as or self._address
         return {"provider": self.name, "endpoint": endpoint, "model": c.model}
 
     async def send(self, request: Request) -> Reply:
@@ -77,44 +88,55 @@ class AnthropicProvider:
         raise outcome  # not above: an error raised while another is handled holds on to it
 
     async def close(self) -> None:
-        """Close the client's connections; a later call opens new ones."""
-        client, self._client = self._client, None
-        if client is not None:
+        """Close the clients' connections; a later call opens new ones."""
+        for client in self._clients.taken():
             await client.close()
 
     async def _create(self, request: Request) -> anthropic.AsyncAPIResponse[Said]:
         c, omit = self._connection, anthropic.omit
         system = _system(request, c)
         # Of a parsed reply the headers are lost, and what is no reply comes as anything at all.
-        create = self._opened().messages.with_raw_response.create
-        return await create(
-            model=c.model,
-            max_tokens=min(request.max_tokens, MOST_TOKENS),
-            system=system if system else omit,
-            messages=[_turn(m) for m in request.messages if m.role != "system"],
-            output_config=_output(request, c),
-            stop_sequences=list(request.stop) if request.stop else omit,
-            thinking=omit if c.thinking is None else _THINKING[c.thinking],
-            extra_body=_extra(request) or None,
-        )
+        with self._clients.one() as client:
+            return await client.messages.with_raw_response.create(
+                model=c.model,
+                max_tokens=min(request.max_tokens, MOST_TOKENS),
+                system=system if system else omit,
+                messages=[_turn(m) for m in request.messages if m.role != "system"],
+                output_config=_output(request, c),
+                stop_sequences=list(request.stop) if request.stop else omit,
+                thinking=omit if c.thinking is None else _THINKING[c.thinking],
+                extra_body=_extra(request) or None,
+            )
 
     def _opened(self) -> anthropic.AsyncAnthropic:
-        """The client, made on the loop that calls; from the environment it takes proxies alone."""
-        if self._client is None:
-            logging.getLogger("anthropic._base_client").addFilter(_not_our_prompts)
-            address = self._connection.base_url or _OFFICIAL
-            direct = is_loopback(address)
-            client = anthropic.AsyncAnthropic(
-                http_client=anthropic.DefaultAsyncHttpxClient(trust_env=False) if direct else None,
-                api_key=self._key.value(),
-                base_url=address,
-                timeout=self._calls.timeout_s,
-                max_retries=0,
-                open_telemetry=False,
-            )
-            client._custom_headers = {}  # of ANTHROPIC_CUSTOM_HEADERS, which may hold another key
-            self._client = client
-        return self._client
+        """A client, made on the loop that calls; from the environment it takes proxies alone."""
+        logging.getLogger("anthropic._base_client").addFilter(_not_our_prompts)
+        direct = is_loopback(self._address)
+        client = anthropic.AsyncAnthropic(
+            http_client=anthropic.DefaultAsyncHttpxClient(trust_env=not direct, verify=self._tls),
+            api_key=self._key.value(),
+            base_url=self._address,
+            timeout=self._calls.timeout_s,
+            max_retries=0,
+            open_telemetry=False,
+        )
+        client._custom_headers = {}  # of ANTHROPIC_CUSTOM_HEADERS, which may hold another key
+        return client
+
+    @cached_property
+    def _tls(self) -> ssl.SSLContext:
+        """What the clients check certificates with: it takes 20 ms to load, so they share it."""
+        return httpx2.create_ssl_context(trust_env=not is_loopback(self._address))
+
+
+def _address(connection: Connection) -> str:
+    """Where the service is: what the settings say, else the environment, else the official one."""
+    ambient = os.environ.get("ANTHROPIC_BASE_URL", "")
+    try:
+        check_address("ANTHROPIC_BASE_URL", "" if connection.base_url else ambient)
+    except ValueError as error:
+        raise PluginError(f"anthropic: {error}") from error
+    return (connection.base_url or ambient or _OFFICIAL).rstrip("/")
 
 
 def _not_our_prompts(record: logging.LogRecord) -> bool:

@@ -17,10 +17,12 @@ from harness import (
     Sample,
     Score,
     Unscored,
+    Usage,
 )
+from harness.building import Built, Role
 from harness.calls import run
 from harness.fingerprint import digest, file_digest
-from harness.loader import Built, Role, default_plugins
+from harness.loader import default_plugins
 from harness.models import packaged, path_of
 from harness.references import Reference
 from harness_local import LocalJudgeSettings, LocalPairwiseSettings, LocalSettings, Served
@@ -67,7 +69,8 @@ class LocalJudge:
         asked = (completion.sample.prompt, completion.sample.references, completion.text)
         if self._last is not None and self._last[0] == asked:
             score = self._last[1]
-            return replace(score, calls=tuple(replace(c, cached=True) for c in score.calls))
+            calls = tuple(replace(call, cached=True) for call in score.calls)
+            return replace(score, usage=score.usage and Usage(cost_usd=0.0), calls=calls)
         await self._server.up()
         score = await self._inner.judge(completion)
         if self._repeatable and score.value is not None:

@@ -29,8 +29,8 @@ class Connection:
     """Address of another server, as http://localhost:8080/v1; empty: OPENAI_BASE_URL, or OpenAI."""
     served_as: str = field(default="", metadata={"result": False})
     """What is served at base_url; stands for the address in fingerprints, if that changes."""
-    key_env: str = field(default="OPENAI_API_KEY", metadata={"result": False})
-    """Environment variable that holds the key; empty sends none."""
+    key_env: str | None = field(default=None, metadata={"result": False})
+    """Variable with the key; empty: no key; none: OPENAI_API_KEY, to OpenAI or localhost."""
     organization: str = field(default="", metadata={"result": False})
     """Organization that is billed; empty: OPENAI_ORG_ID, or the key's own."""
     project: str = field(default="", metadata={"result": False})

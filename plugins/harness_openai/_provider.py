@@ -1,17 +1,21 @@
-"""One model behind one client: a call, and what came of it."""
+"""One model behind the SDK's client: a call, and what came of it."""
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cached_property
 from urllib.parse import urlsplit
 
+import httpx2
 import openai
 
 from harness import Usage
 from harness.calls import Capabilities, Reply, Request
 from harness.calls.addresses import is_loopback
-from harness.calls.keys import Key
+from harness.calls.clients import Clients
+from harness.calls.keys import key_for
 from harness_openai import Connection
 from harness_openai._failures import Failures, pause, refused, refused_within
 from harness_openai._reading import Broken, Json, read_json
@@ -26,7 +30,7 @@ def official(address: str) -> bool:
 
 
 class OpenAIProvider:
-    """Makes one call at a time it is asked, over one client from the first call to `close`.
+    """Makes a call each time it is asked; its clients live until `close`.
 
     Requests go by the client's `post`: it has the headers, and costs 60 % of the CPU of `create`,
     which makes objects of a reply that must be checked all the same.
@@ -39,7 +43,8 @@ class OpenAIProvider:
         timeout_s: Seconds without a byte until a call is given up.
 
     Raises:
-        PluginError: without a key where OpenAI's own service is called.
+        PluginError: without a key where OpenAI's own service is called, or where the user named
+            one; if nothing is said of a key for another's address.
     """
 
     name = "openai"
@@ -55,10 +60,10 @@ class OpenAIProvider:
         self.capabilities = capabilities
         self._settings, self._address, self._shape = settings, address, shape
         self._timeout_s = timeout_s
-        named = settings.key_env not in ("", Connection.key_env)
-        self._key = Key(self.name, settings.key_env, needed=named or official(address))
+        own = official(address)
+        self._key = key_for(self.name, settings.key_env, "OPENAI_API_KEY", address, own=own)
         self._failures = Failures(self._key, self._address, settings.model)
-        self._client: openai.AsyncOpenAI | None = None
+        self._clients = Clients(self._opened)
 
     def __reduce__(self) -> tuple[object, ...]:
         """Another process reads the key from its own environment, and has its own client."""
@@ -79,12 +84,13 @@ class OpenAIProvider:
         """
         body = self._shape.body(self._settings.model, request)
         try:
-            raw = await self._opened().post(
-                self._shape.path,
-                cast_to=openai.AsyncAPIResponse[object],
-                body=body,
-                options={"security": {"bearer_auth": True}},
-            )
+            with self._clients.one() as client:
+                raw = await client.post(
+                    self._shape.path,
+                    cast_to=openai.AsyncAPIResponse[object],
+                    body=body,
+                    options={"security": {"bearer_auth": True}},
+                )
             answer = read_json(await raw.read())
             within = refused_within(answer)
             if within is None:
@@ -103,8 +109,7 @@ class OpenAIProvider:
 
     async def close(self) -> None:
         """Let go of connections; a call after this opens new ones."""
-        client, self._client = self._client, None
-        if client is not None:
+        for client in self._clients.taken():
             await client.close()
 
     def _reply(self, answer: Json, headers: Mapping[str, str]) -> Reply:
@@ -120,15 +125,18 @@ class OpenAIProvider:
         )
 
     def _opened(self) -> openai.AsyncOpenAI:
-        if self._client is None:
-            direct = is_loopback(self._address)
-            self._client = openai.AsyncOpenAI(
-                http_client=openai.DefaultAsyncHttpxClient(trust_env=False) if direct else None,
-                api_key=self._key.value(),
-                base_url=self._address,
-                organization=self._settings.organization or None,
-                project=self._settings.project or None,
-                timeout=self._timeout_s,
-                max_retries=0,
-            )
-        return self._client
+        direct = is_loopback(self._address)
+        return openai.AsyncOpenAI(
+            http_client=openai.DefaultAsyncHttpxClient(trust_env=not direct, verify=self._tls),
+            api_key=self._key.value(),
+            base_url=self._address,
+            organization=self._settings.organization or None,
+            project=self._settings.project or None,
+            timeout=self._timeout_s,
+            max_retries=0,
+        )
+
+    @cached_property
+    def _tls(self) -> ssl.SSLContext:
+        """What the clients check certificates with: it takes 20 ms to load, so they share it."""
+        return httpx2.create_ssl_context(trust_env=not is_loopback(self._address))

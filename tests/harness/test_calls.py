@@ -427,6 +427,24 @@ def test_the_same_asked_at_the_same_time_is_paid_for_once(tmp_path: Path) -> Non
     assert [a.call.cached for a in answers if isinstance(a, Answer)] == [False, True, True, False]
 
 
+def test_money_is_counted_when_it_is_spent_and_not_again(tmp_path: Path) -> None:
+    prices = CallSettings(input_price=1.0, output_price=2.0)
+
+    async def thrice(caller: Caller) -> list[Usage | None]:
+        asked = [ask(caller, asking("a"), lambda reply: reply.text) for _ in range(3)]
+        return [one.usage for one in await drained(asked)]
+
+    with Store(tmp_path / "s.db") as store:
+        with session(store):
+            now = run(thrice(Caller(Scripted(good, latency_s=0.01), prices)))
+        with session(store):
+            later = run(thrice(Caller(Scripted(good), prices)))
+        count, spent = store.calls.spent()["scripted"]
+    free = Usage(cost_usd=0.0)
+    assert (now, later) == ([Usage(10, 5, 20e-6), free, free], [free] * 3)
+    assert (count, spent) == (1, Usage(10, 5, 20e-6))
+
+
 def test_who_waits_for_the_same_call_hears_of_its_failure(tmp_path: Path) -> None:
     provider = Scripted(failing(Failure.REQUEST, until=99), latency_s=0.01)
     with Store(tmp_path / "s.db") as store, session(store):

@@ -18,6 +18,7 @@ from harness import (
     generator,
     scorer,
 )
+from harness.loader import default_plugins
 from harness.testing import completion
 from harness.testing.faults import Faults, FaultServer
 from harness.testing.faults import Request as Asked
@@ -47,6 +48,41 @@ def test_without_a_usable_key_nothing_is_built(
     with pytest.raises(PluginError, match="ANTHROPIC_API_KEY") as caught:
         generator("anthropic:model=claude-x")
     assert value is None or not value.strip() or value not in str(caught.value)
+
+
+@pytest.mark.parametrize("ambient", [False, True])
+def test_a_key_that_nobody_named_goes_to_no_stranger(
+    ambient: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if ambient:
+        monkeypatch.setenv("ANTHROPIC_BASE_URL", "https://proxy.example")
+    address = "" if ambient else ",base_url=https://proxy.example"
+    said = "ANTHROPIC_API_KEY is not sent to proxy.example unless you say so: add key_env="
+    with pytest.raises(PluginError, match=said):
+        generator(f"anthropic:model=m{address}")
+    generator(f"anthropic:model=m,key_env=ANTHROPIC_API_KEY{address}")
+    generator(f"anthropic:model=m,key_env={address}")
+    with pytest.raises(PluginError, match="no key in the environment variable NOT_THERE"):
+        generator(f"anthropic:model=m,key_env=NOT_THERE{address}")
+
+
+def test_the_ambient_address_is_used_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As OPENAI_BASE_URL is: who keeps data in the house by it must not be passed over."""
+    official = generator("anthropic:model=m").fingerprint
+    with FaultServer() as server:
+        monkeypatch.setenv("ANTHROPIC_BASE_URL", f"{server.anthropic_url}/")
+        default_plugins().forget()
+        ambient = generator("anthropic:model=m")
+        assert ambient.fingerprint != official
+        same = generator(f"anthropic:model=m,base_url={server.anthropic_url}")
+        assert ambient.fingerprint == same.fingerprint
+        (answer,) = ambient.generate([Sample("1", "2+2?")])
+        assert answer.finish != "error"
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", "https://me:secret@proxy.example")
+    default_plugins().forget()
+    with pytest.raises(PluginError, match="ANTHROPIC_BASE_URL holds more than") as caught:
+        generator("anthropic:model=m")
+    assert "secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -95,8 +95,9 @@ def test_no_order_of_the_answers_changes_a_bit(judge: GuardedScorer) -> None:
 
 def test_the_same_answer_twice_is_judged_once(judge: GuardedScorer) -> None:
     first, second = judge.score(answers("Marseille", "Marseille"))
-    assert second == first
+    assert (second.value, second.parts, second.reason) == (first.value, first.parts, first.reason)
     assert [call.cached for call in (*first.calls, *second.calls)] == [False, True]
+    assert [s.usage.input_tokens > 0 for s in (first, second) if s.usage] == [True, False]
 
 
 def test_a_judge_is_known_by_the_model_and_not_by_where_it_is(tiny: Path, tmp_path: Path) -> None:

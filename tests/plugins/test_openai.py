@@ -619,6 +619,28 @@ def test_the_address_counts_by_what_is_served_there() -> None:
     assert fingerprint(a) == fingerprint("'http://127.0.0.1:1/v1/'")
 
 
+@pytest.mark.parametrize("where", ["https://api.openai.com.evil.example/v1", "http://10.0.0.1/v1"])
+@pytest.mark.parametrize("ambient", [False, True])
+def test_a_key_that_nobody_named_goes_to_no_stranger(
+    where: str, ambient: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if ambient:
+        monkeypatch.setenv("OPENAI_BASE_URL", where)
+    address = "" if ambient else f",base_url='{where}'"
+    host = where.split("/")[2]
+    said = f"OPENAI_API_KEY is not sent to {host} unless you say so: add key_env=OPENAI_API_KEY"
+    with pytest.raises(PluginError, match=said) as caught:
+        scorer(f"openai:model=x{address}")
+    assert KEY not in str(caught.value)
+    named = scorer(f"openai:model=x,key_env=OPENAI_API_KEY{address}")
+    without = scorer(f"openai:model=x,key_env={address}")
+    assert named.fingerprint == without.fingerprint
+
+
+def test_openai_itself_has_the_key_in_every_region() -> None:
+    scorer("openai:model=x,base_url='https://eu.api.openai.com/v1'")
+
+
 def test_the_ambient_address_is_used_and_told(
     canned: Canned, monkeypatch: pytest.MonkeyPatch
 ) -> None:

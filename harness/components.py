@@ -112,7 +112,9 @@ class Call:
 class Completion:
     """A generator's answer to a sample; `attempt` counts independent repeats from 0.
 
-    With `finish == "error"` there is no text, and `error` says why.
+    With `finish == "error"` there is no text, and `error` says why. `details` is the generator's
+    own account of how it came to the answer, such as the passages that it was given: JSON values
+    by name.
     """
 
     sample: Sample
@@ -122,6 +124,7 @@ class Completion:
     latency_s: float | None = None
     attempt: int = 0
     error: str = ""
+    details: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,12 +200,31 @@ def _never() -> bool:
 
 
 @dataclass(frozen=True, slots=True)
+class Selection:
+    """By which scorers the checkpoint is chosen that is kept: `labels`, which `by` stands for."""
+
+    by: str
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """The checkpoint that was kept: after `step`, with the held-out means of the labels there."""
+
+    by: str
+    step: int
+    scores: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class TrainingTask:
     """What to train on and against, and where to write.
 
     `samples` are trained on; `held_out` never, but may be evaluated under way. The trainer calls
     `report` once a step, and stops with KeyboardInterrupt, all saved, soon after `interrupted()`
     is true. With `resume` it goes on from what lies in `output`, if that is the same training.
+    With `select` the model that it leaves is that of the evaluation at which these scorers peak
+    (`harness.training.selecting.Best`); only a trainer that is `Selecting` is given one.
     """
 
     samples: Sequence[Sample]
@@ -213,6 +235,7 @@ class TrainingTask:
     held_out: Sequence[Sample] = ()
     report: Callable[[TrainingStep], None] = _unheard
     interrupted: Callable[[], bool] = _never
+    select: Selection | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,11 +244,13 @@ class TrainingResult:
 
     `use` is the reference of the component that the model is for, such as
     `gpt2:model=runs/ppo`, with the settings that it was trained under; empty for none.
+    `selected` says which checkpoint it is, where one was asked for.
     """
 
     model: Path
     metrics: Mapping[str, float] = field(default_factory=dict)
     use: str = ""
+    selected: Selected | None = None
 
 
 @runtime_checkable
@@ -284,6 +309,14 @@ class Trainer(Protocol):
     """Trains a model on samples against scorers."""
 
     def train(self, task: TrainingTask) -> TrainingResult: ...
+
+
+@runtime_checkable
+class Selecting(Protocol):
+    """A trainer that keeps the checkpoint which `TrainingTask.select` asks for."""
+
+    @property
+    def selects(self) -> bool: ...
 
 
 @runtime_checkable

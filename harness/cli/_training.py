@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import textwrap
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from harness.cli._telling import origin, print_row
+from harness.cli._telling import origin, print_json, print_row
+from harness.errors import HarnessError
 
 if TYPE_CHECKING:
     from harness.components import TrainingStep
+    from harness.overoptimisation import Overoptimisation
     from harness.store import Store
     from harness.store.trainings import TrainingRecord
 
 _ROWS = 10
 _WRAP = textwrap.TextWrapper(
-    100, subsequent_indent=" " * 10, break_long_words=False, break_on_hyphens=False
+    80, subsequent_indent=" " * 10, break_long_words=False, break_on_hyphens=False
 )
 _COLUMNS = 8
 # The columns of the table, as far as there is room; then comes what else the trainer reports.
@@ -39,18 +41,31 @@ def show_training(
     """Print a training's settings, how its metrics went, and some completions of its last step."""
     steps = store.trainings.steps(record.id)
     if as_json:
-        print(json.dumps(_as_dict(record, steps), indent=2, ensure_ascii=False))
+        print_json(_as_dict(record, steps))
         return 0
     print(f"training {record.id} · {record.name or 'unnamed'} · {record.status}")
     for key, text in _facts(record).items():
         print(_WRAP.fill(f"{key:<9} {text}"))
     if steps:
         print("\n" + "\n".join(_table(steps)))
+        found = _report(record, steps)
+        if found and found.watched:
+            print(f"\n{found}")
         print("\n" + "\n".join(_last(steps[-1])))
     told = next((step for step in reversed(steps) if step.examples), None)
     for completion, scores in told.examples[:examples] if told else ():
         print_row(completion, scores)
     return 0
+
+
+def _report(record: TrainingRecord, steps: Sequence[TrainingStep]) -> Overoptimisation | None:
+    """What the training did to watched scorers; None where it reports no scores."""
+    from harness.overoptimisation import analyse
+
+    try:
+        return analyse(steps, record.weights, training=record.id, name=record.name)
+    except HarnessError:
+        return None
 
 
 def _facts(record: TrainingRecord) -> dict[str, str]:
@@ -70,6 +85,7 @@ def _facts(record: TrainingRecord) -> dict[str, str]:
         "scorers": "; ".join(named) or "none",
         "rows": f"{rows}, {_mapping(config['held_out'])['n']} held out",
         "seed": str(config["seed"]),
+        **({"select": str(_mapping(config["select"])["by"])} if "select" in config else {}),
         "origin": origin(record.provenance.get("git")),
     }
 
@@ -79,13 +95,20 @@ def _aside(label: str, scorer: Mapping[str, object]) -> str:
 
 
 def _table(steps: Sequence[TrainingStep]) -> list[str]:
-    """A line a step, of steps at even distances; the first and the last are among them."""
+    """A line a step, of steps at even distances; the first and the last are among them.
+
+    There are as many columns as the terminal has room for.
+    """
+    from harness.report import table_width
+
     chosen = [steps[i] for i in _evenly(len(steps))]
     names = _columns(steps)
     rows = [["step", *names]]
     rows += [[str(s.step), *(_number(s.metrics.get(name)) for name in names)] for s in chosen]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return ["  ".join(c.rjust(w) for c, w in zip(row, widths, strict=True)) for row in rows]
+    ends = accumulate(width + 2 for width in widths)
+    widths = [w for w, end in zip(widths, ends, strict=True) if end - 2 <= table_width()]
+    return ["  ".join(c.rjust(w) for c, w in zip(row, widths, strict=False)) for row in rows]
 
 
 def _evenly(count: int) -> list[int]:
@@ -100,6 +123,7 @@ def _columns(steps: Sequence[TrainingStep]) -> list[str]:
         name
         for name in steps[-1].metrics
         if not name.startswith("unscored/") or any(s.metrics.get(name) for s in steps)
+        if not _beside(name)
     ]
     ordered = [
         name
@@ -111,9 +135,15 @@ def _columns(steps: Sequence[TrainingStep]) -> list[str]:
 
 
 def _last(step: TrainingStep) -> list[str]:
-    told = [f"{name} {_number(value)}" for name, value in step.metrics.items()]
+    shown = {name: value for name, value in step.metrics.items() if not _beside(name)}
+    told = [f"{name} {_number(value)}" for name, value in shown.items()]
     head = f"step {step.step} of {step.total} took {step.seconds:.1f} s"
-    return [head, *textwrap.wrap("; ".join(told), 100, initial_indent="  ", subsequent_indent="  ")]
+    return [head, *textwrap.wrap("; ".join(told), 80, initial_indent="  ", subsequent_indent="  ")]
+
+
+def _beside(name: str) -> bool:
+    """Whether a metric only says how sure another is."""
+    return name.partition("/")[0].endswith(("_se", "_n"))
 
 
 def _number(value: float | None) -> str:
@@ -125,6 +155,7 @@ def _number(value: float | None) -> str:
 def _as_dict(record: TrainingRecord, steps: Sequence[TrainingStep]) -> dict[str, object]:
     from harness.data.plain import plain
 
+    found = _report(record, steps)
     return {
         "training": record.id,
         "name": record.name,
@@ -136,6 +167,7 @@ def _as_dict(record: TrainingRecord, steps: Sequence[TrainingStep]) -> dict[str,
             {"step": s.step, "total": s.total, "seconds": s.seconds, "metrics": plain(s.metrics)}
             for s in steps
         ],
+        "overoptimisation": plain(found.as_dict()) if found else None,
         "config": record.config,
         "provenance": record.provenance,
     }

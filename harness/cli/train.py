@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import shlex
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.cli._telling import print_json
 from harness.errors import HarnessError
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ _EXAMPLE = """\
 the file:
   output = "runs/ppo"          # the folder to write to
   seed = 0
+  select = "watched"           # keep the best checkpoint by these scorers; "": the last
   [trainer]
   use = "ppo"                  # the other keys are its settings: harness plugins ppo
   [scorers.bertscore]          # any number, each under a label
@@ -57,6 +59,12 @@ def add_parser(commands: Commands) -> None:
         dest="changes",
         help="change a value of the file, as trainer.learning_rate=1e-5; repeatable",
     )
+    add(
+        "--select",
+        metavar="LABEL",
+        help="keep the checkpoint at which this scorer peaks on the held-out rows; `watched`:\n"
+        "the mean of those with weight 0",
+    )
     add("--no-resume", action="store_true", help="start over, and replace what output holds")
     doing = parser.add_mutually_exclusive_group()
     doing.add_argument("--dry-run", action="store_true", help="check everything, train nothing")
@@ -83,7 +91,10 @@ def run(options: argparse.Namespace) -> int:
 
     if options.generator and not options.evaluate:
         raise HarnessError("--generator is for --evaluate")
-    prepared = prepare(read_config(options.config, options.changes))
+    config = read_config(options.config, options.changes)
+    if options.select is not None:
+        config = replace(config, select=options.select)
+    prepared = prepare(config)
     if options.dry_run:
         return _print_checked(prepared, as_json=options.json)
     if options.evaluate:
@@ -112,6 +123,7 @@ def _train(prepared: Prepared, options: argparse.Namespace) -> TrainingResult:
             seed=config.seed,
             resume=not options.no_resume,
             name=config.name,
+            select=config.select,
             store=options.store,
         )
 
@@ -138,7 +150,8 @@ def _evaluations(prepared: Prepared, options: argparse.Namespace) -> Iterator[Ev
 
 def _trained(output: Path) -> str:
     """The reference of the generator that was trained."""
-    from harness.loader import ROLES, default_plugins
+    from harness.building import ROLES
+    from harness.loader import default_plugins
     from harness.references import parse
     from harness.training import card
 
@@ -157,8 +170,10 @@ def _trained(output: Path) -> str:
 def _print_evaluations(evaluations: Sequence[Evaluation], *, as_json: bool) -> int:
     from harness.report import evaluation_table
 
-    told = json.dumps([e.as_dict() for e in evaluations], indent=2, ensure_ascii=False)
-    print(told if as_json else evaluation_table(evaluations))
+    if as_json:
+        print_json([e.as_dict() for e in evaluations])
+    else:
+        print(evaluation_table(evaluations))
     return 0
 
 
@@ -172,9 +187,10 @@ def _print_checked(prepared: Prepared, *, as_json: bool) -> int:
         "left_out": prepared.left_out,
         "output": str(config.output),
         "seed": config.seed,
+        **({"select": config.select} if config.select else {}),
     }
     if as_json:
-        print(json.dumps(told, indent=2, ensure_ascii=False))
+        print_json(told)
         return 0
     told["scorers"] = ", ".join(f"{s.label} {w:g}" for s, w in scorers) or "none"
     told["left_out"] = f"{prepared.left_out} rows whose prompts are held out"
@@ -184,18 +200,22 @@ def _print_checked(prepared: Prepared, *, as_json: bool) -> int:
 
 
 def _print_result(prepared: Prepared, result: TrainingResult, options: argparse.Namespace) -> None:
-    from harness.data.plain import plain
     from harness.training import card
 
     found = card.read(prepared.config.output) or {}
     if options.json:
-        metrics = plain(dict(result.metrics))
-        told = {"training": found.get("training"), "model": str(result.model), "metrics": metrics}
-        print(json.dumps({**told, "use": result.use}, indent=2, ensure_ascii=False))
+        told = {"training": found.get("training"), "model": str(result.model)}
+        told["metrics"] = dict(result.metrics)
+        kept = {"selected": asdict(result.selected)} if result.selected else {}
+        print_json({**told, "use": result.use, **kept})
         return
     own = ["harness", "train", options.config, *(f"--set={c}" for c in options.changes)]
+    own += ["--select", options.select] if options.select else []
     store = [f"--store={options.store}"] if options.store else []
     print(f"model     {result.model}")
+    if result.selected:
+        means = ", ".join(f"{label} {mean:.4f}" for label, mean in result.selected.scores.items())
+        print(f"selected  step {result.selected.step} by {result.selected.by}: {means}")
     print(f"steps     {shlex.join(['harness', 'show', str(found.get('training')), *store])}")
     if prepared.held_out and prepared.scorers and result.use:
         print(f"evaluate  {shlex.join([*own, *store, '--evaluate'])}")

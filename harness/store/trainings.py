@@ -1,8 +1,4 @@
-"""The part of the store that holds trainings: what was trained on what, and every step's metrics.
-
-A store of an earlier samescore has none of these tables: it gets them when it is opened for
-writing, and read as it is it has no trainings.
-"""
+"""The part of the store that holds trainings: what was trained, and the metrics of every step."""
 
 from __future__ import annotations
 
@@ -17,8 +13,9 @@ import sqlalchemy as sa
 
 from harness.components import Completion, Finish, Sample, Score, TrainingStep, Unscored
 from harness.data.plain import plain, storable
+from harness.processes import this_process
 from harness.store.database import Database
-from harness.store.schema import metadata, to_json
+from harness.store.schema import metadata, status_of, to_json
 
 _EXAMPLES = 8  # the most that are kept of a step
 
@@ -34,6 +31,7 @@ trainings = sa.Table(
     sa.Column("started", sa.Float, nullable=False),
     sa.Column("opened", sa.Float, nullable=False),
     sa.Column("finished", sa.Float),
+    sa.Column("process", sa.Text),
 )
 training_steps = sa.Table(
     "training_steps",
@@ -94,7 +92,7 @@ class Trainings:
     def begin(self, record: TrainingRecord, *, fresh: bool = False) -> None:
         """Record that a training starts, or goes on; a `fresh` one loses the steps it had."""
         row = _training_row(record)
-        changing = ("name", "status", "opened", "finished")
+        changing = ("name", "status", "opened", "finished", "process")
         changed = {name: row[name] for name in changing}
         if fresh:
             changed |= {name: row[name] for name in ("started", "provenance")}
@@ -133,8 +131,6 @@ class Trainings:
         query = sa.select(trainings, _of_last_step("step"), _of_last_step("total"))
         query = query.order_by(trainings.c.opened, trainings.c.id)
         with self._database.reading() as connection:
-            if not self._exist(connection):
-                return []
             return [_training_record(row) for row in connection.execute(query)]
 
     def latest(self, name: str) -> TrainingRecord | None:
@@ -145,13 +141,8 @@ class Trainings:
         """Every step of a training, in order; a metric that was not finite is NaN."""
         query = sa.select(training_steps).where(training_steps.c.training == training)
         with self._database.reading() as connection:
-            if not self._exist(connection):
-                return []
             rows = connection.execute(query.order_by(training_steps.c.step))
-            return [_step(row) for row in rows]
-
-    def _exist(self, connection: sa.Connection) -> bool:
-        return sa.inspect(connection).has_table(trainings.name)
+            return [step_of(row) for row in rows]
 
 
 def _of_last_step(column: str) -> sa.Label[int]:
@@ -176,6 +167,7 @@ def _training_row(record: TrainingRecord) -> dict[str, object]:
         "started": record.started,
         "opened": record.started,
         "finished": None,
+        "process": this_process(),
     }
 
 
@@ -183,7 +175,7 @@ def _training_record(row: sa.Row[tuple[object, ...]]) -> TrainingRecord:
     return TrainingRecord(
         id=row.id,
         name=row.name,
-        status=row.status,
+        status=status_of(row),
         output=row.output,
         config=json.loads(row.config),
         provenance=json.loads(row.provenance),
@@ -221,7 +213,8 @@ def _verdict(score: Score) -> dict[str, object]:
     return {name: value for name, value in told.items() if value not in (None, "", {})}
 
 
-def _step(row: sa.Row[tuple[object, ...]]) -> TrainingStep:
+def step_of(row: sa.Row[tuple[object, ...]]) -> TrainingStep:
+    """A row as a step with its examples; a metric that was not finite is NaN."""
     metrics = {
         name: math.nan if value is None else value
         for name, value in json.loads(row.metrics).items()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 from typing import cast
@@ -77,4 +78,5 @@ def _card(plan: TrainingPlan, result: TrainingResult) -> dict[str, object]:
         **config,
         "model": str(shown),
         "use": result.use,
+        **({"selected": asdict(result.selected)} if result.selected else {}),
     }

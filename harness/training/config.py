@@ -21,6 +21,7 @@ from harness.references import Reference, parse
 from harness.settings import build_settings
 from harness.training.plan import NamedTrainer, is_weight, named_trainer
 from harness.training.run import training_rows
+from harness.training.selecting import selection
 
 _TABLES = ("trainer", "scorers", "data")
 
@@ -35,6 +36,8 @@ class TopSettings:
     """Seed of everything random."""
     name: str = ""
     """What the training is called; without it as the file."""
+    select: str = ""
+    """Keep the checkpoint of the best held-out scores: `watched`, or a label; else the last."""
 
     def __post_init__(self) -> None:
         """Raise ValueError where there is no output."""
@@ -86,6 +89,7 @@ class TrainingConfig:
     output: Path
     seed: int
     name: str
+    select: str
     trainer: Reference
     scorers: tuple[tuple[Reference, float], ...]
     data: DataSettings
@@ -122,6 +126,7 @@ def read_config(file: str | Path, changes: Sequence[str] = ()) -> TrainingConfig
         output=Path(top.output),
         seed=top.seed,
         name=top.name or Path(file).stem,
+        select=top.select,
         trainer=_reference(f"{file}: [trainer]", _table(file, document, "trainer"), ""),
         scorers=_scorers(file, _table(file, document, "scorers")),
         data=build_settings(f"{file}: [data]", DataSettings, _table(file, document, "data")),
@@ -144,6 +149,10 @@ def prepare(config: TrainingConfig) -> Prepared:
     for reference, weight in config.scorers:
         with _telling(f"{config.file}: [scorers.{reference.label}]"):
             scorers.append((build_scorer(reference), weight))
+    weights = {scorer.label: weight for scorer, weight in scorers}
+    count, called = len(held_out), trainer.label
+    with _telling(f"{config.file}:"):
+        selection(config.select, weights, held_out=count, trainer=trainer.component, called=called)
     return Prepared(config, samples, held_out, left_out, trainer, scorers)
 
 

@@ -16,6 +16,7 @@ from harness.guards import GuardedScorer
 from harness.loader import default_plugins
 from harness.plan import labelled, select
 from harness.references import Reference, parse
+from harness.training.selecting import selection
 
 Scorer: TypeAlias = str | Reference | Rewarder | Judge | GuardedScorer
 Weighted: TypeAlias = (
@@ -51,11 +52,19 @@ class TrainingPlan:
         output: Path,
         seed: int,
         name: str,
+        select: str = "",
     ) -> None:
         self.samples, self.held_out, self.trainer = samples, held_out, trainer
         self.output, self.seed, self.name = output, seed, name
         self.scorers = {label: s.scorer for label, s in scorers.items()}
         self.weights = {label: s.weight for label, s in scorers.items()}
+        self.select = selection(
+            select,
+            self.weights,
+            held_out=len(held_out),
+            trainer=trainer.component,
+            called=trainer.label,
+        )
         self.config: dict[str, object] = {
             "trainer": {
                 "label": trainer.label,
@@ -67,6 +76,7 @@ class TrainingPlan:
             "samples": {"n": len(samples), "digest": samples_digest(samples)},
             "held_out": {"n": len(held_out), "digest": samples_digest(held_out)},
             "seed": seed,
+            **({"select": {"by": select, "labels": self.select.labels}} if self.select else {}),
         }
         self.id = digest([bare(self.config), str(output.absolute())])[:12]
 
@@ -85,7 +95,7 @@ def bare(config: Mapping[str, object], *aside: str) -> dict[str, object]:
             label: {key: value for key, value in scorer.items() if key not in drop}
             for label, scorer in scorers.items()
         },
-        **{key: config[key] for key in ("samples", "held_out", "seed")},
+        **{key: config[key] for key in ("samples", "held_out", "seed", "select") if key in config},
     }
 
 

@@ -18,6 +18,7 @@ from harness.references import Reference
 from harness.store import Store
 from harness.training import card
 from harness.training.journal import Journal, first_process
+from harness.training.locking import locked
 from harness.training.plan import (
     TrainingPlan,
     Weighted,
@@ -40,6 +41,7 @@ def train(
     resume: bool = True,
     overlap: Overlap = "refuse",
     name: str = "",
+    select: str = "",
     store: str | Path | Store | None = None,
 ) -> TrainingResult:
     """Train a model on samples, rewarded by the scorers that evaluation uses, and record it.
@@ -61,6 +63,9 @@ def train(
         overlap: What to do where a held-out prompt is among `samples` too, whatever its case and
             white space: `refuse` raises, `drop` leaves its rows out of training.
         name: What the training is called.
+        select: Keep the checkpoint at which scorers peak on the held-out rows: `watched` for the
+            mean of those with weight 0, each in its own deviations, or a scorer's label. Without
+            it the last one is kept.
         store: A file or a database URL; None for SAMESCORE_STORE or `.samescore/store.db`.
 
     Returns:
@@ -70,12 +75,13 @@ def train(
         DataError: for no samples, an id that occurs twice, prompts on both sides, or a folder
             that cannot be written.
         HarnessError: for a component that cannot be built, a store that cannot be used, or a
-            folder that holds the model of another training.
+            folder that holds the model of another training or is written to by one; for `select`
+            without such scorers or held-out rows, or with a trainer that cannot.
         KeyboardInterrupt: when it was interrupted.
     """
     kept, test = training_rows(samples, held_out, overlap)
     named, weighted = named_trainer(trainer), weighted_scorers(scorers)
-    plan = TrainingPlan(kept, test, named, weighted, Path(output), seed, name)
+    plan = TrainingPlan(kept, test, named, weighted, Path(output), seed, name, select)
     if resume:
         card.refuse_another(plan)
     _make_folder(plan.output)
@@ -83,7 +89,7 @@ def train(
         return _run(plan, None, resume)
     database = store if isinstance(store, Store) else Store(store)
     try:
-        with session(database, "" if resume else str(time.time_ns())):
+        with locked(plan.output), session(database, "" if resume else str(time.time_ns())):
             return _record(plan, Journal(plan, database), resume)
     finally:
         if not database.in_memory and database is not store:
@@ -131,6 +137,7 @@ def _run(plan: TrainingPlan, journal: Journal | None, resume: bool) -> TrainingR
             held_out=plan.held_out,
             report=journal.step if journal else lambda step: None,
             interrupted=interrupted,
+            select=plan.select,
         )
         try:
             return _checked(plan, plan.trainer.component.train(task))
@@ -151,7 +158,9 @@ def _checked(plan: TrainingPlan, result: TrainingResult) -> TrainingResult:
     if not model.is_dir():
         raise PluginError(f"the trainer {plan.trainer.label} left no folder at {model}")
     metrics = {name: float(value) for name, value in result.metrics.items()}
-    return TrainingResult(model, metrics, result.use)
+    if plan.select and result.selected is None:
+        raise PluginError(f"the trainer {plan.trainer.label} does not say which step it selected")
+    return TrainingResult(model, metrics, result.use, result.selected)
 
 
 def _make_folder(folder: Path) -> None:

@@ -71,7 +71,7 @@ def _publish(file: Path, home: Path) -> None:
 def _read(file: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     # tqdm draws its bar on stderr whatever transformers is told.
     with quiet(), contextlib.redirect_stderr(io.StringIO()):
-        source = {"gguf_file": file.name, "local_files_only": True}
+        source = {"gguf_file": file.name, "local_files_only": True, "trust_remote_code": False}
         tokenizer = AutoTokenizer.from_pretrained(file.parent, **source)
         model = AutoModelForCausalLM.from_pretrained(file.parent, dtype=torch.float32, **source)
     return model, tokenizer

@@ -74,7 +74,9 @@ def load(name: str, *, dtype: str = "auto", device: str = "auto") -> Loaded:
     folder = _locate(name)
     try:
         with quiet():
-            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+            tokenizer = AutoTokenizer.from_pretrained(
+                folder, local_files_only=True, trust_remote_code=False
+            )
     except Exception as error:  # readers of many formats raise all kinds
         raise HarnessError(
             f"cannot load the tokenizer of the model {name}: {first_line(error)}"
@@ -99,7 +101,12 @@ def _model(folder: Path, dtype: str, device: torch.device) -> tuple[PreTrainedMo
         AutoModelForCausalLM.from_pretrained,
     )
     model, info = read(
-        folder, dtype=dtype, device_map=device, local_files_only=True, output_loading_info=True
+        folder,
+        dtype=dtype,
+        device_map=device,
+        local_files_only=True,
+        output_loading_info=True,
+        trust_remote_code=False,
     )
     return model, sorted(info["missing_keys"])
 

@@ -101,8 +101,8 @@ def test_a_training_is_run_listed_shown_and_evaluated_by_what_is_printed(harness
     assert f"{card['training']} is a training: harness show" in exported.stderr
     listed = succeeded(harness("runs")).splitlines()
     assert card["training"] in listed[0]
-    assert "training         4/4 steps  toy  toy" in listed[0]
-    assert "evaluation         2 rows" in listed[1]
+    assert listed[0].split()[3:] == ["training", "finished", "toy,", "4/4", "steps", "toy"]
+    assert " evaluation  finished  toy-model:path=runs/toy, 2 rows " in listed[1]
     kinds = [(r["kind"], r["status"]) for r in json.loads(succeeded(harness("runs", "--json")))]
     assert kinds == [("training", "finished"), *[("evaluation", "finished")] * 3]
 
@@ -191,6 +191,7 @@ def test_rows_are_held_out_dropped_and_limited(harness: Harness) -> None:
         ("data.limit=0", "toy.toml: [data]: limit is 0; it must be at least 1"),
         ("data.holdout=0.5", "toy.toml: [data]: test and holdout are both given"),
         ("data.overlap=keep", "toy.toml: [data]: overlap is 'keep'; choose one of refuse, drop"),
+        ("select=f1", "toy.toml: the trainer toy cannot select a checkpoint; leave select"),
         ("sede=1", "toy.toml has a key 'sede'; did you mean 'seed'?"),
         ("seed=x", "toy.toml: seed is 'x'; it must be a whole number"),
         ('output=""', 'toy.toml: output is missing; write output = "FOLDER" above the tables'),
@@ -217,6 +218,14 @@ def test_what_is_wrong_is_one_line_and_leaves_nothing_behind(
     )
     assert not own_store.exists()
     assert not Path("runs").exists()
+
+
+def test_the_checkpoint_to_keep_is_chosen_on_the_command_line_too(harness: Harness) -> None:
+    for more in (["--dry-run"], []):
+        done = harness("train", "toy.toml", "--select", "watched", *more)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "the trainer toy cannot select a checkpoint; leave select" in done.stderr
+    succeeded(harness("train", "toy.toml", "--set", "select=f1", "--select", ""))
 
 
 def test_a_file_that_cannot_be_read_is_told(harness: Harness) -> None:

@@ -395,21 +395,13 @@ def test_of_several_processes_the_first_alone_records(
 
 
 @pytest.mark.usefixtures("toy")
-def test_a_store_of_before_trainings_reads_as_it_is_and_takes_them(
-    tmp_path: Path, own_store: Path
-) -> None:
+def test_trainings_and_evaluations_stand_in_one_store(tmp_path: Path, own_store: Path) -> None:
     evaluate(HELD_OUT, generator=Asked(), scorers=["match"])
-    with sqlite3.connect(own_store) as connection:
-        connection.execute("drop table training_steps")
-        connection.execute("drop table trainings")
-    with Store(own_store, readonly=True) as store:
-        assert store.trainings.all() == []
-        assert store.trainings.steps("x") == []
-        assert [r.id for r in store.everything()] == [store.find("last").id]
     train(SAMPLES, trainer="toy", scorers=(), output=tmp_path / "o")
     with Store(own_store, readonly=True) as store:
+        assert store.everything() == [*store.runs(), *store.trainings.all()]
         assert isinstance(store.find("last"), TrainingRecord)
-        assert isinstance(store.find(store.runs()[0].id), type(store.runs()[0]))
+        assert store.find(store.runs()[0].id) == store.runs()[0]
 
 
 @dataclass(frozen=True, slots=True)

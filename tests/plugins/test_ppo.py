@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -29,6 +30,7 @@ from harness import (
     TrainingStep,
     Unscored,
 )
+from harness.components import Selected
 from harness_gpt2._batch import Row
 from harness_gpt2._loading import load
 from harness_gpt2._sampling import Sampler, noise_key
@@ -363,18 +365,20 @@ def test_two_processes_train_as_one(model: Path, tmp_path: Path) -> None:
     whole, _ = trained(model, tmp_path / "one")
     code = TRAIN.format(here=ROOT, model=str(model), output=str(tmp_path / "two"), hold=0)
     script = tmp_path / "train.py"
-    script.write_text(code.replace("steps=4, save_every=1", "steps=2"))
-    command = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes=2"]
-    command += ["--num_machines=1", "--mixed_precision=no", "--dynamo_backend=no"]
+    told = 'import os\nprint("process", os.environ["RANK"], "of", os.environ["WORLD_SIZE"])\n'
+    script.write_text(code.replace("steps=4, save_every=1", "steps=2") + told)
+    # On a CPU, accelerate's launcher starts a single process, whatever number it is given.
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        [*command, "--main_process_port=0", str(script)],
+        [*command, str(script)],
         env=environment,
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
+    assert {"process 0 of 2", "process 1 of 2"} <= set(done.stdout.splitlines())
     assert done.stdout.count("step 1") == 1, "only the main process reports"
     both = load_file(tmp_path / "two" / "model.safetensors")
     for name, one in whole.items():
@@ -471,6 +475,112 @@ def test_held_out_rows_are_evaluated(model: Path, tmp_path: Path) -> None:
         output=tmp_path / "out",
     )
     assert 0 <= result.metrics["held_out/vowels"] <= 1
+
+
+@dataclass(frozen=True, slots=True)
+class Consonants:
+    """What falls as there are more vowels."""
+
+    name: str = "consonants"
+
+    def score(self, completions: Sequence[Completion]) -> list[Score]:
+        return [Score(1 - score.value) for score in Vowels().score(completions)]  # type: ignore[operator]
+
+
+HELD_OUT = [Sample(f"h{i}", f"{prompt} Then?") for i, prompt in enumerate(PROMPTS)]
+SELECTING = {"steps": 6, "evaluate_every": 1, "save_every": 1, "learning_rate": 0.003}
+
+
+class Recording:
+    """Remembers the steps; raises an interrupt after one of them."""
+
+    def __init__(self, interrupt_at: int = 0) -> None:
+        self.steps: dict[int, TrainingStep] = {}
+        self.interrupt_at = interrupt_at
+
+    @harness.hookimpl
+    def harness_training_step(self, step: TrainingStep) -> None:
+        self.steps[step.step] = step
+        if step.step == self.interrupt_at:
+            signal.raise_signal(signal.SIGINT)
+
+
+def selected(
+    model: Path, output: Path, recording: Recording, **changed: object
+) -> tuple[dict[str, torch.Tensor], harness.TrainingResult]:
+    from harness.testing import installed
+
+    with installed(recording):
+        result = harness.train(
+            SAMPLES,
+            trainer=ppo(model, **{**SELECTING, **changed}),
+            scorers=[(Vowels(), 1.0), (Consonants(), 0.0)],
+            held_out=HELD_OUT,
+            output=output,
+            select="watched",
+        )
+    return load_file(result.model / "model.safetensors"), result
+
+
+def test_the_checkpoint_at_which_the_watched_scorer_peaks_is_kept(
+    model: Path, tmp_path: Path
+) -> None:
+    """Also where the training is interrupted, and where its last checkpoint is lost."""
+    recording, output = Recording(), tmp_path / "whole"
+    whole, result = selected(model, output, recording)
+    means = {n: s.metrics["held_out/consonants"] for n, s in recording.steps.items()}
+    best = max(means, key=lambda n: (means[n], -n))
+    assert result.selected == Selected("watched", best, {"consonants": means[best]})
+    assert 0 < best < 6, "the proxy rises, so the watched scorer falls"
+    checkpoints = output / "checkpoints"
+    kept = sorted({best, 5, 6})
+    assert [f.name for f in sorted(checkpoints.iterdir())] == [f"step-{n:06d}" for n in kept]
+    tensors = load_file(checkpoints / f"step-{best:06d}" / "policy.safetensors")
+    trained = {name.partition("transformer.")[2]: tensor for name, tensor in tensors.items()}
+    for name, tensor in whole.items():
+        assert torch.equal(trained[name.partition("transformer.")[2]], tensor), name
+
+    with pytest.raises(KeyboardInterrupt):
+        selected(model, tmp_path / "parts", Recording(interrupt_at=best + 1))
+    again = Recording()
+    rest, resumed = selected(model, tmp_path / "parts", again)
+    assert min(again.steps) == best + 2
+    assert resumed.selected == result.selected
+    assert all(torch.equal(whole[name], rest[name]) for name in whole)
+
+    shutil.rmtree(checkpoints / "step-000006")
+    late, once_more = selected(model, output, Recording())
+    assert once_more.selected == result.selected
+    assert all(torch.equal(whole[name], late[name]) for name in whole)
+
+
+def test_selecting_needs_evaluations_and_is_part_of_the_training(
+    model: Path, tmp_path: Path
+) -> None:
+    for every in (0, 7):
+        with pytest.raises(HarnessError, match=rf"evaluate_every is {every}, so no checkpoint"):
+            selected(model, tmp_path / "out", Recording(), evaluate_every=every)
+    _, result = selected(model, tmp_path / "out", Recording(), evaluate_every=4, save_every=0)
+    assert result.selected is not None
+    assert result.selected.step == 4
+    with pytest.raises(HarnessError, match=r"another training .*evaluate_every: 4 → 6"):
+        selected(model, tmp_path / "out", Recording(), evaluate_every=6)
+
+
+def test_what_is_reported_says_how_sure_it_is(model: Path, tmp_path: Path) -> None:
+    """Standard errors and n of what is told of a batch, and of the held-out rows."""
+    recording = Recording()
+    selected(model, tmp_path / "out", recording, steps=1)
+    metrics = recording.steps[1].metrics
+    for label in ("vowels", "consonants"):
+        assert metrics[f"score_n/{label}"] == metrics[f"held_out_n/{label}"] == 8
+    assert metrics["score_se/vowels"] == pytest.approx(metrics["score_se/consonants"])
+    assert metrics["score/vowels"] == pytest.approx(1 - metrics["score/consonants"])
+    assert metrics["proxy"] == pytest.approx(0, abs=1e-6), "scaled by this very batch"
+    assert metrics["proxy_se"] == pytest.approx(8**-0.5)
+    assert metrics["held_out_kl"] > 0
+    assert metrics["held_out_kl_n"] == metrics["held_out_tokens_n"] == 8
+    assert 0 <= metrics["repetition"] < metrics["distinct_2"] <= 1
 
 
 def test_flipped_rows_can_train_their_control_token_alone(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -10,7 +11,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -18,6 +19,7 @@ from torch import Tensor
 
 from harness import HarnessError
 from harness.fingerprint import differences
+from harness.training.selecting import Best, Moment
 from harness_gpt2.ppo._rewards import Moments
 
 _KEPT = 2
@@ -27,7 +29,8 @@ _STATE = "state.json"
 class Checkpoint(NamedTuple):
     """A training after `step` steps: trained tensors, the optimizer's state, and the rest.
 
-    `moments` are what each scorer's rewards are scaled by.
+    `moments` are what each scorer's rewards are scaled by, `best` is the evaluation whose
+    checkpoint is to be kept, where one is selected.
     """
 
     step: int
@@ -35,10 +38,11 @@ class Checkpoint(NamedTuple):
     optimizer: dict[str, object]
     kl_coef: float
     moments: dict[str, Moments]
+    best: Best = Best()
 
 
 class Checkpoints:
-    """The checkpoints of one training, in a folder; the latest two are kept.
+    """The checkpoints of one training, in a folder; the latest two are kept, and their best ones.
 
     `training` says what is trained on what: a folder that holds another training is refused.
     """
@@ -49,7 +53,7 @@ class Checkpoints:
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Write a checkpoint beside the others; it counts once its folder has its name."""
-        target = self._folder / f"step-{checkpoint.step:06d}"
+        target = self._folder / _name(checkpoint.step)
         new = self._folder / f".{target.name}"
         shutil.rmtree(new, ignore_errors=True)
         new.mkdir(parents=True)
@@ -61,6 +65,7 @@ class Checkpoints:
             "digests": digests,
             "kl_coef": checkpoint.kl_coef,
             "moments": {label: asdict(m) for label, m in checkpoint.moments.items()},
+            "best": asdict(checkpoint.best),
         }
         (new / _STATE).write_text(json.dumps(state, indent=1), "utf-8")
         for file in new.iterdir():
@@ -68,8 +73,7 @@ class Checkpoints:
         shutil.rmtree(target, ignore_errors=True)
         new.rename(target)
         _flush(self._folder)
-        for old in self._all()[:-_KEPT]:
-            shutil.rmtree(old)
+        self._forget()
 
     def latest(self) -> Checkpoint | None:
         """The latest whole checkpoint; None where there is none.
@@ -89,12 +93,38 @@ class Checkpoints:
                 )
         return None
 
+    def tensors_of(self, step: int) -> dict[str, Tensor]:
+        """The trained tensors of the checkpoint after a step.
+
+        Raises:
+            HarnessError: if it is not there, or damaged.
+        """
+        folder = self._folder / _name(step)
+        try:
+            return self._read(folder).tensors
+        except (OSError, ValueError, KeyError, RuntimeError) as error:
+            raise HarnessError(
+                f"{folder}, the selected checkpoint, cannot be read ({error}); start over without "
+                "resume (--no-resume)"
+            ) from error
+
     def clear(self) -> None:
         """Remove all checkpoints."""
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _all(self) -> list[Path]:
         return sorted(self._folder.glob("step-*"))
+
+    def _forget(self) -> None:
+        """Remove all but the latest, and what they say is best."""
+        latest = self._all()[-_KEPT:]
+        kept = {folder.name for folder in latest}
+        for folder in latest:
+            with contextlib.suppress(OSError, ValueError, KeyError):
+                kept.add(_name(json.loads((folder / _STATE).read_text("utf-8"))["best"]["step"]))
+        for folder in self._all():
+            if folder.name not in kept:
+                shutil.rmtree(folder)
 
     def _read(self, folder: Path) -> Checkpoint:
         state = json.loads((folder / _STATE).read_text("utf-8"))
@@ -111,7 +141,17 @@ class Checkpoints:
         tensors = load_file(folder / "policy.safetensors")
         step = int(folder.name.removeprefix("step-"))
         moments = {label: Moments(**m) for label, m in state["moments"].items()}
-        return Checkpoint(step, tensors, optimizer, state["kl_coef"], moments)
+        best = _best(state["best"]) if "best" in state else Best()
+        return Checkpoint(step, tensors, optimizer, state["kl_coef"], moments, best)
+
+
+def _name(step: int) -> str:
+    return f"step-{step:06d}"
+
+
+def _best(found: dict[str, Any]) -> Best:
+    first = {label: Moment(**moment) for label, moment in found["first"].items()}
+    return Best(**found | {"first": first})
 
 
 def _digest(file: Path) -> str:

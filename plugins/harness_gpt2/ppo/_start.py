@@ -65,12 +65,18 @@ def started(settings: PpoSettings, task: TrainingTask) -> Start:
 
 def training_of(settings: PpoSettings, task: TrainingTask, loaded: Loaded) -> dict[str, object]:
     """What decides a training's result; another one cannot go on from its checkpoints."""
+    selected = {
+        "by": list(task.select.labels) if task.select else [],
+        "held_out": samples_digest(task.held_out),
+        "evaluate_every": settings.evaluate_every,
+    }
     return {
         "settings": deciding(settings),
         "model": loaded.identity["weights"],
         "samples": samples_digest(task.samples),
         "weights": dict(task.rewards.weights),
         "seed": task.seed,
+        **({"select": selected} if task.select else {}),
     }
 
 
@@ -126,6 +132,11 @@ def _check(settings: PpoSettings, task: TrainingTask) -> None:
                 f"ppo: guards names {label!r}, which is no scorer here; there are: "
                 f"{', '.join(labels)}"
             )
+    if task.select and not 0 < settings.evaluate_every <= settings.steps:
+        raise HarnessError(
+            f"ppo: evaluate_every is {settings.evaluate_every}, so no checkpoint is evaluated to "
+            f"select one; set it to a number of steps from 1 to {settings.steps}"
+        )
     if task.output.resolve() == Path(settings.model).expanduser().resolve():
         raise HarnessError(f"ppo: output and model are both {task.output}; choose another output")
     warps = settings.degenerate()

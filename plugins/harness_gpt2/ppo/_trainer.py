@@ -6,16 +6,18 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from statistics import fmean
 
 import numpy as np
 import torch
 
 from harness import Completion, HarnessError, Score, TrainingResult, TrainingStep, TrainingTask
+from harness.components import Selected
+from harness.training.selecting import Best
 from harness_gpt2.ppo._checkpoint import Checkpoint, Checkpoints
 from harness_gpt2.ppo._collect import Collector
 from harness_gpt2.ppo._experience import Trajectory, experience
 from harness_gpt2.ppo._group import Group
+from harness_gpt2.ppo._held_out import HeldOut, held_out_metrics, held_out_moments
 from harness_gpt2.ppo._losses import KlControl
 from harness_gpt2.ppo._metrics import batch_metrics, score_metrics, spread
 from harness_gpt2.ppo._prompts import Prompts
@@ -28,6 +30,8 @@ from harness_gpt2.ppo.settings import PpoSettings
 
 class PpoTrainer:
     """Trains a causal language model by PPO on the harness's scorers."""
+
+    selects = True
 
     def __init__(self, settings: PpoSettings) -> None:
         self._settings = settings
@@ -58,13 +62,15 @@ class Training:
         self._policy = start.policy
         self._group = Group(self._policy.model.device)
         self._prompts = Prompts(task.samples, start.loaded, settings, task.seed)
-        self._held_out = Prompts(task.held_out, start.loaded, settings, task.seed).every()
         self._collector = Collector(self._policy, start.loaded, task.rewards, settings)
+        asked = Prompts(task.held_out, start.loaded, settings, task.seed).every()
+        self._held_out = HeldOut(asked, self._collector, self._group, settings.batch_size)
         self._updater = Updater(self._policy, settings, self._group, start.autocast)
         self._kl = KlControl(settings.kl_coef, settings.kl_target, settings.kl_horizon)
         self._rewards = TokenRewards(dict(task.rewards.weights), settings)
         training = training_of(settings, task, start.loaded)
         self._checkpoints = Checkpoints(task.output / "checkpoints", training)
+        self._best = Best()
 
     def run(self) -> TrainingResult:
         """Train from the start, or from the latest checkpoint."""
@@ -79,9 +85,25 @@ class Training:
                 seconds = time.perf_counter() - began
                 task.report(TrainingStep(done, steps, metrics, seconds, examples))
                 self._keep(done, self._group.any(task.interrupted()))
+        selected = self._select()
         if self._group.rank == 0:
             save(self._start, task.output)
-        return TrainingResult(task.output, metrics, use_of(self._settings, task.output))
+        use = use_of(self._settings, task.output)
+        return TrainingResult(task.output, metrics, use, selected)
+
+    def _select(self) -> Selected | None:
+        """Put the selected checkpoint in the policy's place, where one was asked for."""
+        by, best = self._task.select, self._best
+        if by is None:
+            return None
+        if not best.step:
+            raise HarnessError(
+                f"ppo: no evaluation has scores of all of {', '.join(by.labels)}, so no checkpoint "
+                "can be selected by them"
+            )
+        if self._group.rank == 0:  # the others save no model
+            self._put(self._checkpoints.tensors_of(best.step))
+        return best.selected(by)
 
     def _step(
         self, step: int
@@ -104,8 +126,8 @@ class Training:
         metrics = batch_metrics(scored, rewards, known) | score_metrics(every) | updated
         metrics |= {"kl_coef": self._kl.coefficient, "learning_rate": rate}
         self._kl.update(metrics["kl_k1"], len(scored))
-        metrics |= self._evaluated(step + 1)
         metrics |= {f"seconds/{name}": s for name, s in self._collector.seconds.items()}
+        metrics |= self._evaluated(step + 1)
         tokens = sum(len(t.tokens) for t in every)
         metrics["tokens_per_s"] = tokens / (time.perf_counter() - began)
         examples = [(t.completion, t.response.scores) for t in every[: settings.examples]]
@@ -140,17 +162,15 @@ class Training:
         return rewards
 
     def _evaluated(self, done: int) -> dict[str, float]:
-        """The mean scores of answers to the held-out rows, when that is due."""
+        """What the held-out rows say of the policy after a step, when that is due."""
         every = self._settings.evaluate_every
         if not (every and self._held_out and done % every == 0):
             return {}
-        size = self._settings.batch_size
-        answers: list[Completion] = []
-        for i in range(0, len(self._held_out), size):
-            answers += self._collector.answers(self._held_out[i : i + size])
-        columns = self._task.rewards.score(answers)
-        values = {n: [s.value for s in c if s.value is not None] for n, c in columns.items()}
-        return {f"held_out/{name}": fmean(found) for name, found in values.items() if found}
+        answered = self._held_out.answered(self._start.autocast)
+        if self._task.select is not None:
+            found = held_out_moments(answered, self._task.select.labels)
+            self._best = self._best.seen(done, found) if found else self._best
+        return held_out_metrics(answered, self._rewards)
 
     def _set_learning_rate(self, step: int) -> float:
         """Linear warm-up, then constant or falling to 0."""
@@ -166,7 +186,7 @@ class Training:
         """Save when it is due; raise KeyboardInterrupt where the user asked to stop."""
         every = self._settings.save_every
         last = done == self._settings.steps
-        if stop or last or (every and done % every == 0):
+        if stop or last or done == self._best.step or (every and done % every == 0):
             self._save(done)
         if stop and not last:
             raise KeyboardInterrupt
@@ -177,7 +197,14 @@ class Training:
         tensors = {n: p.detach().contiguous() for n, p in self._policy.trained().items()}
         optimizer = self._updater.optimizer.state_dict()
         self._checkpoints.save(
-            Checkpoint(step, tensors, optimizer, self._kl.coefficient, self._rewards.moments)
+            Checkpoint(
+                step,
+                tensors,
+                optimizer,
+                self._kl.coefficient,
+                self._rewards.moments,
+                self._best,
+            )
         )
 
     def _resume(self) -> int:
@@ -187,10 +214,14 @@ class Training:
         found = self._checkpoints.latest()
         if found is None:
             return 0
-        with torch.no_grad():
-            for name, parameter in self._policy.trained().items():
-                parameter.copy_(found.tensors[name])
+        self._put(found.tensors)
         self._updater.optimizer.load_state_dict(found.optimizer)
         self._kl.coefficient = found.kl_coef
-        self._rewards.moments = found.moments
+        self._rewards.moments, self._best = found.moments, found.best
         return found.step
+
+    @torch.no_grad()
+    def _put(self, tensors: Mapping[str, torch.Tensor]) -> None:
+        """Make the trained tensors these."""
+        for name, parameter in self._policy.trained().items():
+            parameter.copy_(tensors[name])

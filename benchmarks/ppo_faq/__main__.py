@@ -65,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from . import rows
+    from . import report, rows
     from .compare import compare
     from .results import Results
     from .settings import settings
@@ -77,15 +77,19 @@ def _run(options: argparse.Namespace) -> int:
     if options.no_resume:
         clear(options.out)
     rows.write(trained, options.out)
-    comparisons, same = {}, True
+    comparisons, same, reports = {}, True, []
     for seed in dict.fromkeys(options.seed):
         study = Study(options.out, seed, chosen)
         evaluations = run(study, trained, resume=not options.no_resume)
         comparisons[seed] = compare(evaluations)
         same = same and same_scorer(study, evaluations[GOOD])
+        reports.append(report.write(study, evaluations))
     results = Results(options.out, chosen, comparisons, same)
     results.write()
     print(f"{results.text()}\n\n{options.out / 'results.md'} has this, examples and the curve.")
+    for file in filter(None, reports):
+        print(f"{file} shows it question by question; open it in a browser.")
+    print(f"harness view --store {options.out / 'store.db'} shows all of it.")
     return 0
 
 

@@ -446,6 +446,9 @@ def test_a_study_goes_on_after_ctrl_c_and_is_read_back(minilm: str, tmp_path: Pa
     assert 0 < told["seeds"]["0"]["means"]["relevance"]["good"] < 1
     assert "BERTScore" in (out / "results.md").read_text()
     assert "[good]" in (out / "curve.svg").read_text()
+    assert str(out / "seed-0" / "report.html") in done.stdout
+    report = (out / "seed-0" / "report.html").read_text()
+    assert all(f"ppo_faq seed 0 {model}" in report for model in ("reference", "good", "bad"))
     suite(out, environment, told)
 
 

@@ -1,8 +1,8 @@
 """Finding plugins, and building the components they register.
 
-The only module that handles what a plugin returns before its type is known, so the only one
-with `Any` in it. A discovered plugin that breaks is recorded in `Plugins.failures` and left
-out; a component that the user asked for and cannot have raises.
+With `building` the only module that handles what a plugin returns before its type is known, so
+the only ones with `Any` in them. A discovered plugin that breaks is recorded in
+`Plugins.failures` and left out; a component that the user asked for and cannot have raises.
 """
 
 from __future__ import annotations
@@ -17,41 +17,17 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, is_dataclass
 from importlib import metadata
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import pluggy
 
 from harness import hookspecs
-from harness.components import Component, Identified, Model
-from harness.errors import HarnessError, PluginError
-from harness.fingerprint import code_digest, deciding
+from harness.building import ROLES, Built, Plugin, Registered, Role, build, one_line
+from harness.components import Component, Model
+from harness.errors import PluginError
 from harness.references import Reference, is_name, parse
-from harness.settings import build_settings
 
 GROUP = "samescore"
-Role = Literal["generator", "rewarder", "judge", "retriever", "trainer"]
-ROLES: tuple[Role, ...] = ("generator", "rewarder", "judge", "retriever", "trainer")
-_CALLS: dict[Role, tuple[str, tuple[object, ...], dict[str, object]]] = {
-    "generator": ("generate", ([],), {"attempt": 0}),
-    "rewarder": ("score", ([],), {}),
-    "judge": ("judge", (None,), {}),
-    "retriever": ("search", ([],), {"k": 1}),
-    "trainer": ("train", (None,), {}),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Plugin:
-    """A plugin and the distribution that it came with."""
-
-    name: str
-    distribution: str = ""
-    version: str = ""
-
-    def __str__(self) -> str:
-        return (
-            f"{self.name} ({self.distribution} {self.version})" if self.distribution else self.name
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,22 +38,6 @@ class Failure:
     doing: str
     error: str
     details: str
-
-
-class Registered(NamedTuple):
-    """A component with its role and the plugin that registered it."""
-
-    component: Component[Any]
-    role: Role
-    plugin: Plugin
-
-
-class Built(NamedTuple):
-    """A component that was built, its role, and what its fingerprint is taken of."""
-
-    instance: Any
-    role: Role
-    description: Mapping[str, object]
 
 
 class Plugins:
@@ -125,7 +85,7 @@ class Plugins:
         except (pluggy.PluginValidationError, PluginError) as error:
             if self._manager.is_registered(module):
                 self._manager.unregister(module)
-            raise PluginError(_one_line(error)) from error
+            raise PluginError(one_line(error)) from error
         self.loaded.append(plugin)
         self._names[id(module)] = plugin
         self._found = self._models = None
@@ -183,7 +143,7 @@ class Plugins:
         name, settings = registered.component.name, sorted(parsed.settings.items())
         key = registered.plugin, registered.role, f"{name} {settings}"
         if key not in self._built:
-            self._built[key] = _build(registered, parsed)
+            self._built[key] = build(registered, parsed)
         return self._built[key]
 
     def offered(self, plugin: str, name: str) -> Any:
@@ -251,7 +211,7 @@ class Plugins:
         try:
             call()
         except (Exception, SystemExit) as error:
-            self._fail(plugin, doing, _one_line(error), traceback.format_exc())
+            self._fail(plugin, doing, one_line(error), traceback.format_exc())
             return False
         return True
 
@@ -327,61 +287,6 @@ def _consume(implementation: Any, items: list[Any]) -> None:
     items.extend(_call(implementation, {}))
 
 
-def _build(registered: Registered, reference: Reference) -> Built:
-    try:
-        return _built(registered, reference)
-    except HarnessError:
-        raise
-    except ModuleNotFoundError as error:
-        raise PluginError(_missing(registered.component, error)) from error
-    except (Exception, SystemExit) as error:
-        name, doing = registered.component.name, "built"
-        if isinstance(error, ImportError):
-            doing = "imported"
-        raise PluginError(
-            f"{name} of the plugin {registered.plugin} cannot be {doing}: {_one_line(error)}"
-        ) from error
-
-
-def _built(registered: Registered, reference: Reference) -> Built:
-    component = registered.component
-    settings = build_settings(component.name, component.settings, reference.settings)
-    instance = component.build(settings)
-    _check(component.name, registered.role, instance)
-    description: dict[str, object] = {
-        "name": component.name,
-        "distribution": registered.plugin.distribution,
-        "version": registered.plugin.version,
-        "settings": deciding(settings),
-        "code": code_digest(_source(component.build)),
-    }
-    if isinstance(instance, Identified):
-        description["identity"] = dict(instance.identity())
-    return Built(instance, registered.role, description)
-
-
-def _source(build: Any) -> str:
-    """The module of a function, or of the one that a partial stands for."""
-    return str(getattr(build, "func", build).__module__)
-
-
-def _check(name: str, role: Role, instance: object) -> None:
-    method, arguments, keywords = _CALLS[role]
-    function = getattr(instance, method, None)
-    try:
-        inspect.signature(function).bind(*arguments, **keywords)  # type: ignore[arg-type]
-    except TypeError as error:
-        wanted = ", ".join(["…" for _ in arguments] + [f"{k}=…" for k in keywords])
-        raise PluginError(f"the {role} {name!r} must have {method}({wanted}): {error}") from error
-    if role == "judge" and not inspect.iscoroutinefunction(function):
-        raise PluginError(f"the judge {name!r} must have `async def judge(completion)`")
-
-
-def _missing(component: Component[Any], error: ModuleNotFoundError) -> str:
-    install = f": pip install '{component.requires}'" if component.requires else ""
-    return f"{component.name} needs {error.name or error}{install}"
-
-
 def _ambiguous(name: str, found: list[Registered]) -> str:
     sides = " and ".join(f"{r.role} {_qualified(r)!r} of {r.plugin}" for r in found)
     return (
@@ -402,10 +307,3 @@ def _plugin_of(point: metadata.EntryPoint) -> Plugin:
 
 def _is_special(implementation: Any) -> bool:
     return bool(implementation.wrapper or implementation.hookwrapper)
-
-
-def _one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    if isinstance(error, HarnessError):
-        return text
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -12,13 +12,16 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
 from harness import HarnessError, Index, retriever
-from harness.retrieval import write_beir
+from harness.data.plain import plain
+from harness.retrieval import Point, figures, write_beir
+from harness.store import Store
+from harness.store.measurements import measured
 from harness.vectors import VectorIndex, VectorSettings
 
 from . import fidelity, relevance
@@ -50,14 +53,25 @@ def measure_fidelity(options: argparse.Namespace) -> None:
         speeds = [fidelity.at_recall(index, exact, data, wanted) for wanted in _RECALLS]
         for speed in speeds:
             print(speed)
+        curve = fidelity.curve(index, exact, data)
         lag = fidelity.freshness(index, data)
         change = fidelity.churn(index, exact, data)
         print(lag, change, sep="\n")
         described = asdict(index.describe())
+    if options.store:
+        _record(data, described, curve, options.store)
     if options.json:
-        kept = {"levels": found, "at_recall": speeds, "freshness": lag, "churn": change}
-        text = json.dumps({"index": described, "data": data.name, **kept}, default=asdict, indent=1)
-        options.json.write_text(text, "utf-8")
+        kept = {"levels": found, "curve": curve, "at_recall": speeds, "freshness": lag}
+        told = {"index": described, "data": data.name, **kept, "churn": change}
+        options.json.write_text(json.dumps(told, default=asdict, indent=1), "utf-8")
+
+
+def _record(data: Data, index: object, curve: Sequence[Point], store: str) -> None:
+    config = {"data": data.name, "index": plain(index)}
+    record = measured(data.name, "retrieval", config=config, figures=figures(curve))
+    with Store(store) as opened:
+        opened.measurements.add(record)
+    print(f"recall and latency: harness show {record.id} --store {store}")
 
 
 @contextmanager
@@ -107,6 +121,7 @@ def _options() -> argparse.Namespace:
     one.add_argument("--data", choices=("clustered", "glove"), default="clustered")
     one.add_argument("--rows", type=int, metavar="N", help="20000 clustered ones, all of glove")
     one.add_argument("--index", metavar="REF", help="an empty index (one of our own)")
+    one.add_argument("--store", metavar="URL", help="record recall and latency in this store")
     one.add_argument("--json", type=Path, metavar="FILE", help="keep every figure")
     other = command("relevance", measure_relevance)
     other.add_argument("--encoder", default="minilm", metavar="NAME")

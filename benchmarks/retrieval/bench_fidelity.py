@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from statistics import fmean
 
 import numpy as np
 import pytest
 
-from harness.retrieval import recall
+from harness.data.plain import plain
+from harness.retrieval import figures, recall
+from harness.store.measurements import MeasurementRecord
 from harness.vectors import VectorIndex, VectorSettings
 
 from . import fidelity
@@ -87,6 +90,23 @@ def bench_more_leaves_find_more(
     fractions = [speed.leaves_fraction or 9.0 for speed in speeds]
     assert fractions == sorted(fractions)
     assert fractions[-1] <= 1
+
+
+def bench_recall_against_latency(
+    data: Data,
+    exact: VectorIndex,
+    index: VectorIndex,
+    tell: Tell,
+    record_measurement: Callable[..., MeasurementRecord],
+) -> None:
+    """What recall costs is recorded; with all leaves no less is found than with few."""
+    points = fidelity.curve(index, exact, data)
+    config = {"data": data.name, "index": asdict(index.describe())}
+    kept = record_measurement("retrieval", config=plain(config), figures=figures(points))
+    tell(f"recall and latency of {len(points)} settings: harness show {kept.id}")
+    half = len(fidelity.FRACTIONS)
+    for some in (points[:half], points[half:]):
+        assert some[-1].recall >= some[0].recall
 
 
 def bench_writes_are_seen_at_once(data: Data, index: VectorIndex, tell: Tell) -> None:

@@ -16,13 +16,14 @@ from typing import Protocol
 import numpy as np
 
 from harness import Datapoint, Query, Retriever
-from harness.retrieval import distance_ratio, recall
+from harness.retrieval import Knobs, Point, distance_ratio, recall, recall_latency
 from harness.vectors import VectorIndex, VectorSettings
 
 from .vectors import SHARES, Data, query
 
 DEPTHS = (1, 10, 100)
 FRACTIONS = (0.01, 0.02, 0.04, 0.07, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0)
+CANDIDATES = (None, 500)
 _K = 10
 _CHURN = 0.2
 _WAIT_S = 30.0
@@ -153,6 +154,13 @@ def at_recall(index: Retriever, exact: VectorIndex, data: Data, wanted: float) -
             count = len(queries)
             return AtRecall(wanted, fraction, reached, count / wall, count / max(cpu, 1e-9))
     return AtRecall(wanted)
+
+
+def curve(index: Retriever, exact: VectorIndex, data: Data) -> list[Point]:
+    """Recall@10 and latency from few leaves to all, with the index's candidates and with 500."""
+    queries = [query(vector) for vector in data.queries]
+    knobs = [Knobs(fraction, count) for count in CANDIDATES for fraction in FRACTIONS]
+    return recall_latency(index, queries, exact.search(queries, k=_K), knobs, k=_K)
 
 
 def freshness(index: Writable, data: Data, writes: int = 20) -> Freshness:

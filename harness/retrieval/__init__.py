@@ -13,18 +13,23 @@ from harness.retrieval.beir import BeirData, read_beir, write_beir
 from harness.retrieval.datapoints import Columns, datapoint, read_datapoints
 from harness.retrieval.fidelity import distance_ratio, recall
 from harness.retrieval.filters import restricts, where
+from harness.retrieval.latency import Knobs, Point, figures, recall_latency
 from harness.retrieval.relevance import MEASURES, Relevance, relevance, search_all
 
 __all__ = [
     "MEASURES",
     "BeirData",
     "Columns",
+    "Knobs",
+    "Point",
     "Relevance",
     "datapoint",
     "distance_ratio",
+    "figures",
     "read_beir",
     "read_datapoints",
     "recall",
+    "recall_latency",
     "relevance",
     "restricts",
     "search_all",

@@ -8,12 +8,14 @@ from dataclasses import replace
 from itertools import chain
 
 from harness import Completion, HarnessError, Index, Match, Query, Retriever, Sample
+from harness.data.plain import plain
 from harness.fingerprint import digest
 from harness.guards import GuardedGenerator
 from harness.retrieval import restricts
 from harness_rag import RagSettings
 
 _FIELD = re.compile(r"\{(\w+)\}")
+_BEGINNING = 500  # characters of a passage that are recorded
 
 
 class Rag:
@@ -64,33 +66,45 @@ class Rag:
         read = self._texts({m.id for m in chain(*found) if _text(m) is None})
         return [[self._with_text(match, read) for match in matches] for matches in found]
 
-    def prompt(self, sample: Sample, passages: Sequence[Match]) -> str:
-        """What the generator is asked."""
-        if not passages:
+    def prompt(self, sample: Sample, written: Sequence[str]) -> str:
+        """What the generator is asked, with these passages as they are `written`."""
+        if not written:
             return sample.prompt
-        return _filled(
-            self._settings.template, {"passages": self._joined(passages), "prompt": sample.prompt}
-        )
+        passages = self._settings.separator.join(written)
+        fields = {"passages": passages, "prompt": sample.prompt}
+        return _filled(self._settings.template, fields)
 
-    def generate(self, samples: Sequence[Sample], *, attempt: int = 0) -> list[Completion]:
-        """Answer the samples, in order; the completions are of the samples as they were."""
-        asked = [
-            replace(sample, prompt=self.prompt(sample, found))
-            for sample, found in zip(samples, self.passages(samples), strict=True)
-        ]
-        completions = self._inner.generate(asked, attempt=attempt)
-        return [replace(c, sample=s) for s, c in zip(samples, completions, strict=True)]
-
-    def _joined(self, passages: Sequence[Match]) -> str:
-        most, text = self._settings.most_characters, ""
+    def written(self, passages: Sequence[Match]) -> list[str]:
+        """Passages as they stand in a prompt, as many of them as there is room for."""
+        most, length, texts = self._settings.most_characters, 0, list[str]()
         for rank, match in enumerate(passages, 1):
             fields = {"text": match.text or "", "id": match.id, "rank": str(rank)}
             own = _filled(self._settings.passage, fields)
-            longer = f"{text}{self._settings.separator}{own}" if text else own
-            if most and len(longer) > most:
-                return text or own[:most]
-            text = longer
-        return text
+            length += len(own) + (len(self._settings.separator) if texts else 0)
+            if most and length > most:
+                return texts or [own[:most]]
+            texts.append(own)
+        return texts
+
+    def generate(self, samples: Sequence[Sample], *, attempt: int = 0) -> list[Completion]:
+        """Answer the samples, in order; the completions are of the samples as they were.
+
+        Their details have `passages`, what stood in the prompt, nearest first: of each its rank
+        from 1, its id, its distance as the retriever measures it, and how its text began.
+        """
+        found = self.passages(samples)
+        written = [self.written(passages) for passages in found]
+        asked = [
+            replace(sample, prompt=self.prompt(sample, texts))
+            for sample, texts in zip(samples, written, strict=True)
+        ]
+        completions = self._inner.generate(asked, attempt=attempt)
+        return [
+            replace(completion, sample=sample, details=_details(completion, passages, texts))
+            for sample, completion, passages, texts in zip(
+                samples, completions, found, written, strict=True
+            )
+        ]
 
     def _texts(self, ids: set[str]) -> Mapping[str, str]:
         """The texts of passages that came without one, where the retriever can be read."""
@@ -113,6 +127,23 @@ def _text(match: Match) -> str | None:
     if match.text is None and match.datapoint is not None:
         return match.datapoint.text
     return match.text
+
+
+def _details(
+    completion: Completion, passages: Sequence[Match], texts: Sequence[str]
+) -> Mapping[str, object]:
+    """Which passages stood in the prompt, beside what the generator itself has to say."""
+    used = [
+        {
+            "rank": rank,
+            "id": match.id,
+            "distance": plain(match.distance),
+            "text": text if len(text) <= _BEGINNING else f"{text[: _BEGINNING - 1]}…",
+        }
+        for rank, (match, text) in enumerate(zip(passages, texts, strict=False), 1)
+    ]
+    own = {"of": completion.details} if completion.details else {}
+    return {"passages": used, **own}
 
 
 def _filled(template: str, fields: Mapping[str, str]) -> str:

@@ -12,8 +12,8 @@ from google.protobuf.message import Message
 
 from harness.datapoints import Datapoint, Match, Query
 from harness_vertex import VertexError
-from harness_vertex._emulator.messages import private as messages
 from harness_vertex._errors import Problem, code_name
+from harness_vertex._messages import private as messages
 from harness_vertex._service import Service
 from harness_vertex._target import Target, named
 from harness_vertex._wire import Wire

@@ -37,7 +37,7 @@ def main() -> None:
         harness.train(
             [sample(i, row) for i, row in enumerate(task.rows)],
             trainer=reference(task, autocast),
-            scorers=[TimedScorer(task, clock)],
+            scorers=[TimedScorer(task, clock, autocast)],
             output=Path(scratch) / "model",
             store="sqlite://",
         )
@@ -71,8 +71,9 @@ class Steps:
 class TimedScorer:
     """The reward, and the clock of its threads; what comes before it in a batch is generation."""
 
-    def __init__(self, task: Task, clock: Clock) -> None:
-        model = f"bertscore:model={task.encoder!r},layer={task.layer}"
+    def __init__(self, task: Task, clock: Clock, autocast: str) -> None:
+        dtype = "bfloat16" if autocast == "bfloat16" else "float32"
+        model = f"bertscore:model={task.encoder!r},layer={task.layer},dtype={dtype}"
         self._scorer: Rewarder = harness.scorer(model) if task.reward == "bertscore" else Vowels()
         self._clock = clock
         self._others: set[str] = set()

@@ -21,8 +21,6 @@ from harness_vertex._emulator.faults import Faults
 from harness_vertex._emulator.importing import Buckets
 from harness_vertex._emulator.indexes import Indexes
 from harness_vertex._emulator.matching import Matching
-from harness_vertex._emulator.messages import Index, IndexEndpoint, raw
-from harness_vertex._emulator.messages import private as messages
 from harness_vertex._emulator.operations import LongMethod, Operations
 from harness_vertex._emulator.private import PrivateEndpoints, PrivateIndex
 from harness_vertex._emulator.resources import Resources
@@ -30,6 +28,8 @@ from harness_vertex._emulator.searching import Searcher
 from harness_vertex._emulator.serving import VERSIONS, Method, handler, start, tls_credentials
 from harness_vertex._emulator.store import Store
 from harness_vertex._emulator.writing import Writer
+from harness_vertex._messages import Index, IndexEndpoint, raw
+from harness_vertex._messages import private as messages
 
 Services = dict[str, dict[str, grpc.RpcMethodHandler]]
 _GRACE_S = 0.5

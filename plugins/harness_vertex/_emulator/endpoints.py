@@ -11,10 +11,10 @@ from grpc import StatusCode
 
 from harness_vertex._emulator.contents import Library
 from harness_vertex._emulator.errors import ServiceError, invalid, missing, precondition
-from harness_vertex._emulator.messages import DeployedIndex, DeployedIndexRef, IndexEndpoint, raw
 from harness_vertex._emulator.operations import LongMethod, Task
 from harness_vertex._emulator.private import PrivateEndpoints
 from harness_vertex._emulator.resources import Resources, apply_mask, now
+from harness_vertex._messages import DeployedIndex, DeployedIndexRef, IndexEndpoint, raw
 
 _ID = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,127}")
 _DESCRIBED = ("display_name", "description", "labels")

@@ -12,9 +12,9 @@ from harness.datapoints import Datapoint
 from harness.errors import HarnessError
 from harness.vectors import Problem, VectorIndex
 from harness_vertex._emulator.errors import invalid, missing, precondition
-from harness_vertex._emulator.messages import RecordError
 from harness_vertex._emulator.operations import Task
 from harness_vertex._emulator.records import Row, RowError, is_data, read_rows
+from harness_vertex._messages import RecordError
 
 _TOLD = 50
 _KINDS = {

@@ -14,10 +14,10 @@ from harness.vectors import Engine, Measure, Normalise, VectorError, VectorSetti
 from harness_vertex._emulator.contents import Library
 from harness_vertex._emulator.errors import invalid, precondition
 from harness_vertex._emulator.importing import Buckets, apply_batch, read_batch
-from harness_vertex._emulator.messages import Index, raw
 from harness_vertex._emulator.operations import LongMethod, Task
 from harness_vertex._emulator.resources import Resources, apply_mask, now
 from harness_vertex._emulator.writing import Writer
+from harness_vertex._messages import Index, raw
 
 T = TypeVar("T")
 

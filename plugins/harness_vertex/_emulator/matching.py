@@ -10,8 +10,8 @@ from google.protobuf.message import Message
 from harness.datapoints import Query, Restrict
 from harness_vertex._emulator.converting import SPARSE, fill_datapoint, numbers_of
 from harness_vertex._emulator.errors import unsupported
-from harness_vertex._emulator.messages import raw
 from harness_vertex._emulator.searching import Searcher
+from harness_vertex._messages import raw
 
 _Found = raw("FindNeighborsResponse")
 _Read = raw("ReadIndexDatapointsResponse")

@@ -20,9 +20,9 @@ from harness.datapoints import Datapoint, Query, Restrict
 from harness.vectors import crowding_number
 from harness_vertex._emulator.converting import SPARSE, fill_number, numbers_of
 from harness_vertex._emulator.errors import ServiceError, invalid, missing, unsupported
-from harness_vertex._emulator.messages import private as messages
 from harness_vertex._emulator.operations import as_service_error
 from harness_vertex._emulator.searching import Searcher
+from harness_vertex._messages import private as messages
 
 Serve = Callable[[str, "PrivateIndex"], grpc.Server]
 _HOSTS = 253

@@ -16,8 +16,8 @@ from harness.vectors import Mask, VectorIndex
 from harness_vertex._emulator.contents import Library
 from harness_vertex._emulator.converting import datapoint_of
 from harness_vertex._emulator.errors import ServiceError, invalid, missing
-from harness_vertex._emulator.messages import raw
 from harness_vertex._emulator.store import Store
+from harness_vertex._messages import raw
 
 _MASKS: dict[str, Mask] = {"all_restricts": "restricts", "embedding_metadata": "metadata"}
 _REQUESTS = {

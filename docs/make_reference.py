@@ -17,8 +17,9 @@ from pathlib import Path
 
 import harness
 from harness import hookspecs
+from harness.building import ROLES
 from harness.cli import parser
-from harness.loader import ROLES, default_plugins
+from harness.loader import default_plugins
 from harness.settings import describe
 
 FOR_PLUGINS = (

@@ -187,9 +187,12 @@ def _load(directory: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
 
     try:
         with quiet():
-            tokenizer = AutoTokenizer.from_pretrained(directory)
+            tokenizer = AutoTokenizer.from_pretrained(directory, trust_remote_code=False)
             model, info = AutoModel.from_pretrained(
-                directory, dtype=torch.float32, output_loading_info=True
+                directory,
+                dtype=torch.float32,
+                output_loading_info=True,
+                trust_remote_code=False,
             )
     except Exception as error:  # safetensors, json, torch and tokenizers each raise their own
         raise HarnessError(f"{directory} holds no encoder: {first_line(error)}") from error

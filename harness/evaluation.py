@@ -17,6 +17,7 @@ from harness.store.schema import RunRecord, ScoredRow, Value
 
 if TYPE_CHECKING:
     import pandas as pd
+    from plotly.graph_objects import Figure
 
     from harness.stats import Interval
 
@@ -26,7 +27,8 @@ class Summary:
     """One scorer's result over a run.
 
     `mean` is over the `n` completions that were scored (NaN where there are none), with a 95 %
-    interval from `low` to `high` (None where one value or one cluster gives none). `unscored`
+    interval from `low` to `high` (None where one value or one cluster gives none): Wilson's of a
+    share where all values are 0 or 1 and samples share nothing, else Student's. `unscored`
     counts the others, and `causes` says why.
     """
 
@@ -91,6 +93,17 @@ class Evaluation:
         import pandas as pd
 
         return pd.DataFrame([flat(row, list(self.run.scorers)) for row in self.rows()])
+
+    def plot(self) -> Figure:
+        """How each scorer's values are distributed, as a Plotly figure.
+
+        Raises:
+            HarnessError: if Plotly is not installed.
+        """
+        from harness.plots import figure, score_histograms
+
+        values = {label: [row.value for row in self.values(label)] for label in self.summaries}
+        return figure(score_histograms(values))
 
     def pass_at_k(self, label: str, k: int) -> Interval:
         """The chance that at least one of `k` attempts succeeds (a value of 1 or more).
@@ -183,6 +196,8 @@ def flat(row: ScoredRow, labels: list[str]) -> dict[str, object]:
         "finish": completion.finish,
         "error": completion.error,
     }
+    if completion.details:
+        record["details"] = completion.details
     for label in labels:
         score = row.scores.get(label)
         record[label] = score.value if score else None
@@ -238,5 +253,5 @@ def _summarize(store: Store, run: RunRecord, label: str) -> Summary:
     missing = causes.total(), dict(causes)
     if not values:
         return Summary(label, math.nan, None, None, 0, *missing)
-    found = mean_interval(values, clusters=clusters or None)
+    found = mean_interval(values, clusters=clusters or None, method="score")
     return Summary(label, found.mean, found.low, found.high, len(values), *missing)

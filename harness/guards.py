@@ -23,7 +23,7 @@ from harness.components import (
     Unscored,
     Usage,
 )
-from harness.data.plain import storable
+from harness.data.plain import json_object, storable
 from harness.errors import HarnessError, PluginError
 from harness.fingerprint import digest
 
@@ -90,12 +90,24 @@ class GuardedGenerator:
             completions = self.component.generate(batch, attempt=attempt)
             if len(completions) != len(batch):
                 raise ValueError(f"gave {len(completions)} completions for {len(batch)} samples")
-            return [_of(s, c, attempt) for s, c in zip(batch, completions, strict=True)]
+            checked = [_of(s, c, attempt) for s, c in zip(batch, completions, strict=True)]
+            return [self._explained(c) if c.details else c for c in checked]
 
         def failed(sample: Sample, error: str) -> Completion:
             return Completion(sample, "", "error", attempt=attempt, error=error)
 
         return _isolate(call, samples, failed) if samples else []
+
+    def _explained(self, completion: Completion) -> Completion:
+        """The completion with its details as the store gives them back."""
+        try:
+            details = json_object(completion.details, "details")
+        except (TypeError, RecursionError) as error:
+            raise PluginError(
+                f"the generator {self.label}, sample {completion.sample.id!r}: {error}; "
+                "the details of a completion are JSON values by name"
+            ) from error
+        return replace(completion, details=details)
 
 
 def _isolate(

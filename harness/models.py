@@ -165,6 +165,7 @@ def fetch_from_hub(name: str, *, local_only: bool = False) -> Path:
 
     Raises HarnessError if huggingface_hub is not installed, or the hub does not answer or have it.
     """
+    telemetry.switch_off()
     try:
         from huggingface_hub import HfApi, snapshot_download
     except ImportError as error:

@@ -9,10 +9,11 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import TextIO
 
+from harness.building import Plugin
 from harness.components import Completion, Run, Score, TrainingResult, TrainingStep
 from harness.evaluation import Evaluation
 from harness.hookspecs import hookimpl
-from harness.loader import Plugin, default_plugins
+from harness.loader import default_plugins
 
 _EVERY_S = {True: 0.2, False: 15.0}  # a terminal is rewritten; a log gets a line now and then
 

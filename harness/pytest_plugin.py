@@ -7,8 +7,9 @@ prints nothing until a test uses the fixture.
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from inspect import isroutine
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from harness.errors import HarnessError, UnscoredError
 if TYPE_CHECKING:
     from harness.components import Sample
     from harness.evaluation import Evaluation
+    from harness.store.measurements import MeasurementRecord
     from harness.testing.faults import FaultServer
     from harness.testing.vertex import VertexEmulator
 
@@ -36,6 +38,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--samescore-rows", action="append", metavar="GLOB", help="take these samples")
     group.addoption("--samescore-report-json", metavar="FILE", help="write results as JSON")
     group.addoption("--samescore-max-unscored", type=float, metavar="SHARE", help="0.1")
+    group.addoption("--samescore-json-to", type=int, metavar="N", help="file number, for JSON")
 
 
 @pytest.fixture
@@ -58,6 +61,28 @@ def evaluate(request: pytest.FixtureRequest) -> Callable[..., Evaluation]:
         return evaluation
 
     return run
+
+
+@pytest.fixture
+def record_measurement(request: pytest.FixtureRequest) -> Callable[..., MeasurementRecord]:
+    """Keep figures that are no scores, in the store where evaluations of this run go.
+
+    Called with a `kind`, a `config` (what was measured, and how) and `figures`, JSON values by
+    name, it gives the record. That is named after the test, unless `name` says otherwise.
+    """
+
+    def record(
+        kind: str, *, config: Mapping[str, object], figures: Mapping[str, object], name: str = ""
+    ) -> MeasurementRecord:
+        from harness.store import Store
+        from harness.store.measurements import measured
+
+        found = measured(name or request.node.nodeid, kind, config=config, figures=figures)
+        with Store(request.config.getoption("samescore_store")) as store:
+            store.measurements.add(found)
+        return found
+
+    return record
 
 
 @pytest.fixture
@@ -124,6 +149,8 @@ def pytest_make_collect_report(
 def pytest_configure(config: pytest.Config) -> None:
     """Collect results on the side where reports arrive, which with xdist is not the workers'."""
     if not hasattr(config, "workerinput"):
+        if (number := config.getoption("samescore_json_to")) is not None:
+            os.set_inheritable(number, False)  # who reads it would wait for our children, too
         config.pluginmanager.register(_Reporter(config), "samescore-reporter")
 
 
@@ -147,7 +174,8 @@ class _Reporter:
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Turn the exit code into one that says what failed, and tell observers."""
-        if not self._results and not self._config.getoption("samescore_report_json"):
+        names = ("samescore_report_json", "samescore_json_to")
+        if not self._results and all(self._config.getoption(name) is None for name in names):
             return
         problems = {str(result["problem"]) for result in self._results}
         if session.exitstatus == pytest.ExitCode.TESTS_FAILED:
@@ -184,19 +212,22 @@ class _Reporter:
         return [run for runs in lists if isinstance(runs, list) for run in runs]
 
     def _tell(self, report: dict[str, object]) -> bool:
-        """Tell observers; whether the file that the user asked for was written."""
-        from harness.loader import Plugin, default_plugins
-        from harness.report import JsonReport
+        """Tell observers; whether what the user asked for was written."""
+        from harness.building import Plugin
+        from harness.loader import default_plugins
+        from harness.report import JsonReport, JsonStream
 
         with contextlib.suppress(HarnessError):  # each benchmark has said so
             _bridge(self._config)
-        plugins, file = default_plugins(), self._config.getoption("samescore_report_json")
-        asked = Plugin("report-json")
-        writer = JsonReport(file) if file else None
-        if writer:
+        plugins, asked = default_plugins(), Plugin("report-json")
+        file = self._config.getoption("samescore_report_json")
+        number = self._config.getoption("samescore_json_to")
+        writers: list[JsonReport | JsonStream] = [JsonReport(file)] if file else []
+        writers += [] if number is None else [JsonStream(number)]
+        for writer in writers:
             plugins.add(writer, asked)
         plugins.tell("harness_report", report=report)
-        if writer:
+        for writer in writers:
             plugins.remove(writer)
         return not any(failure.plugin == asked for failure in plugins.failures)
 
@@ -239,7 +270,8 @@ def _given(config: pytest.Config) -> dict[str, object]:
 
 def _bridge(config: pytest.Config) -> None:
     """A suite's conftest.py may implement harness hooks as it does pytest's."""
-    from harness.loader import Plugin, default_plugins
+    from harness.building import Plugin
+    from harness.loader import default_plugins
 
     for name, module in config.pluginmanager.list_name_plugin():
         members = getattr(module, "__dict__", {}).values()

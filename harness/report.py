@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.evaluation import Evaluation
+from harness.data.plain import plain
 from harness.hookspecs import hookimpl
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+    from harness.evaluation import Evaluation
+
+_NARROWEST = 8
 
 
 class JsonReport:
@@ -26,8 +33,25 @@ class JsonReport:
     def harness_report(self, report: Mapping[str, object]) -> None:
         """Write the report."""
         partial = self._file.with_name(self._file.name + ".partial")
-        partial.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", "utf-8")
+        partial.write_text(_document(report), "utf-8")
         partial.replace(self._file)
+
+
+class JsonStream:
+    """Writes the report of a `harness run` to an open file, known by its number."""
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+
+    @hookimpl
+    def harness_report(self, report: Mapping[str, object]) -> None:
+        """Write the report."""
+        with os.fdopen(self._number, "w", encoding="utf-8") as stream:
+            stream.write(_document(report))
+
+
+def _document(report: Mapping[str, object]) -> str:
+    return json.dumps(plain(report), indent=2, ensure_ascii=False) + "\n"
 
 
 def evaluation_table(evaluations: Iterable[Evaluation]) -> str:
@@ -54,9 +78,27 @@ def results_table(results: Sequence[Mapping[str, object]]) -> str:
             names = *head, str(result["generator"]), label
             mean = "–" if s["mean"] is None else f"{s['mean']:.4f}"
             table.add_row(*names, mean, interval, *counts)
-    # A terminal is wide enough or the names fold; a pipe or a file has no width.
-    width = max(80, shutil.get_terminal_size().columns) if sys.stdout.isatty() else 1000
-    return _rendered(table, width)
+    return _rendered(table, table_width())
+
+
+def listing(rows: Iterable[Sequence[str]], *, folded: Sequence[int] = ()) -> str:
+    """A table without headings; where it is too wide the `folded` columns fold.
+
+    It needs no library, as rich would take longer than all else that lists.
+    """
+    every = [list(row) for row in rows]
+    widths = [max(map(len, column)) for column in zip(*every, strict=True)]
+    over = sum(widths) + 2 * (len(widths) - 1) - table_width()
+    for _ in range(over):
+        widest = max(folded, key=lambda place: widths[place])
+        widths[widest] = max(widths[widest] - 1, _NARROWEST)
+    lines = []
+    for row in every:
+        cells = [textwrap.wrap(c, w) or [""] for c, w in zip(row, widths, strict=True)]
+        for parts in zip_longest(*cells, fillvalue=""):
+            aligned = (part.ljust(width) for part, width in zip(parts, widths, strict=True))
+            lines.append("  ".join(aligned).rstrip())
+    return "\n".join(lines)
 
 
 def plain_table(
@@ -91,6 +133,11 @@ def html_table(heads: Sequence[str], rows: Iterable[Sequence[str]], caption: str
         f"<table><caption>{escape(caption)}</caption>"
         f"<thead><tr>{line(heads, 'th')}</tr></thead><tbody>{body}</tbody></table>"
     )
+
+
+def table_width() -> int:
+    """A terminal is wide enough or names fold; a pipe or a file has no width."""
+    return max(80, shutil.get_terminal_size().columns) if sys.stdout.isatty() else 1000
 
 
 def _rendered(table: Table, width: int) -> str:

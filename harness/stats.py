@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Literal
 
@@ -122,7 +122,7 @@ def mean_interval(
     *,
     clusters: Sequence[Hashable] | None = None,
     confidence: float = 0.95,
-    method: Literal["t", "bootstrap"] = "t",
+    method: Literal["t", "bootstrap", "score"] = "t",
     seed: int = 0,
 ) -> Interval:
     """The mean of `values` with a two-sided confidence interval.
@@ -137,12 +137,31 @@ def mean_interval(
     follows a skewed distribution; above 10,000 of them, where skew no longer matters, the
     percentile interval. It takes about 5 ns a value and resample: a minute for a million.
 
+    `score` is for the values of a scorer. Where there are two or more, all are 0 or 1, and nothing
+    is shared, their mean is a share, and the interval is Wilson's (1927): it stays within 0 and 1,
+    and has a width where all values are the same. Else it is `t`.
+
     Raises:
         ValueError: if there are no values, one is not finite, `clusters` has another length,
             or `confidence` is not between 0 and 1.
     """
     array = _checked(values, confidence)
-    return _interval(array, _units_of(array, clusters), confidence, method, seed)[0]
+    found = _interval(array, _units_of(array, clusters), confidence, method, seed)[0]
+    if method == "score" and clusters is None and found.n > 1 and _are_outcomes(array):
+        low, high = wilson(found.mean, found.n, confidence)
+        return replace(found, low=low, high=high)
+    return found
+
+
+def wilson(share: float, n: float, confidence: float = 0.95) -> tuple[float, float]:
+    """Wilson's score interval (1927) of the share of `n` independent outcomes."""
+    from scipy.special import ndtri
+
+    z = float(ndtri((1 + confidence) / 2))
+    grown = 1 + z**2 / n
+    centre = (share + z**2 / (2 * n)) / grown
+    half = z / grown * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    return max(0.0, centre - half), min(1.0, centre + half)
 
 
 def pass_at_k(n: int, c: int, k: int) -> float:
@@ -214,6 +233,10 @@ def _checked(values: Sequence[float] | Array, confidence: float) -> Array:
         first = int(finite.argmin())
         raise ValueError(f"value {first} is {values[first]!r}; leave out what has no score")
     return array
+
+
+def _are_outcomes(array: Array) -> bool:
+    return bool(((array == 0) | (array == 1)).all())
 
 
 def _interval(

@@ -84,9 +84,13 @@ class Encoder:
 
         if not (folder / "config.json").is_file():
             raise HarnessError(f"nearest-question: {folder} holds no model (no config.json)")
-        self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        self._tokenizer = AutoTokenizer.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False
+        )
         logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-        self._model = AutoModel.from_pretrained(folder, local_files_only=True).eval()
+        self._model = AutoModel.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False
+        ).eval()
         files = {f.name: file_digest(f) for f in folder.iterdir() if f.is_file()}
         self.identity = {"encoder": digest(files), "transformers": transformers.__version__}
 

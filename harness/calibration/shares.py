@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Hashable, Sequence
 
 from harness.calibration.resampling import Estimate
-
-_Z = 1.959963984540054
 
 
 def share(outcomes: Sequence[bool], clusters: Sequence[Hashable]) -> Estimate:
@@ -17,7 +14,7 @@ def share(outcomes: Sequence[bool], clusters: Sequence[Hashable]) -> Estimate:
     (Korn and Graubard 1998): by the cluster-robust standard error, at most their number; at
     0 and 1, where that is not known, the number of clusters.
     """
-    from harness.stats import mean_interval
+    from harness.stats import mean_interval, wilson
 
     n = len(outcomes)
     if not n:
@@ -29,11 +26,3 @@ def share(outcomes: Sequence[bool], clusters: Sequence[Hashable]) -> Estimate:
         size = min(float(n), p * (1 - p) / se**2) if se else float(n)
     low, high = wilson(p, size)
     return Estimate(p, low, high, n)
-
-
-def wilson(p: float, n: float) -> tuple[float, float]:
-    """Wilson's 95 % interval of the share `p` of `n`."""
-    grown = 1 + _Z**2 / n
-    centre = (p + _Z**2 / (2 * n)) / grown
-    half = _Z / grown * math.sqrt(p * (1 - p) / n + _Z**2 / (4 * n**2))
-    return max(0.0, centre - half), min(1.0, centre + half)

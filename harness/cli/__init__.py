@@ -10,11 +10,12 @@ import sys
 import traceback
 from argparse import SUPPRESS
 
+from harness import telemetry
 from harness.errors import HarnessError
 
 _COMMANDS = (
     *("run", "train", "score", "calibrate", "compare", "runs", "show", "export", "data", "index"),
-    *("plugins", "models", "doctor", "vertex_emulator"),
+    *("view", "report", "plugins", "new_plugin", "models", "doctor", "vertex_emulator"),
 )
 
 
@@ -53,7 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")  # a terminal may lack a character
     # Read by torch when it is loaded: threads that spin slow a busy machine down many times over.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    telemetry.switch_off()
     try:
         return int(options.command(options))
     except HarnessError as error:

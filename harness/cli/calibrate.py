@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.cli._telling import print_json
 from harness.cli._types import count, share
 from harness.errors import HarnessError
 
@@ -143,4 +143,4 @@ def _print(calibration: Calibration, conditions: list[Condition], *, as_json: bo
             print(condition.told(calibration))
         return
     gates = [{"fail_if": str(c), "failed": c.fails(calibration)} for c in conditions]
-    print(json.dumps({**as_dict(calibration), "gates": gates}, indent=2, ensure_ascii=False))
+    print_json({**as_dict(calibration), "gates": gates})

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.cli._telling import print_json
 from harness.cli._types import count
 from harness.errors import DataError, HarnessError
 
@@ -87,7 +87,10 @@ def run(options: argparse.Namespace) -> int:
             suites = paired_with(suites, read_baseline(options.baseline))
         if len(suites[0]) == 1 and options.save_baseline:
             write_baseline(options.save_baseline, last)
-            print(f"wrote the baseline {options.save_baseline}")
+            if options.json:
+                print_json({"baseline": options.save_baseline})
+            else:
+                print(f"wrote the baseline {options.save_baseline}")
             return 0
         comparison = compare_suites(suites, how)
         outcomes = check(gates, comparison, options.alpha)
@@ -206,4 +209,4 @@ def _print(comparison: Comparison, outcomes: Sequence[Outcome], *, as_json: bool
         }
         for o in outcomes
     ]
-    print(json.dumps({**comparison.as_dict(), "gates": gates}, indent=2, ensure_ascii=False))
+    print_json({**comparison.as_dict(), "gates": gates})

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import platform
 import re
 from importlib import metadata
 from typing import TYPE_CHECKING
 
+from harness.cli._telling import print_json
 from harness.errors import HarnessError
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
     if stranger:
         found["broken"]["import package"] = stranger
     if options.json:
-        print(json.dumps(found, indent=2))
+        print_json(found)
     else:
         for section, lines in found.items():
             print(section)

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
+from harness.cli._telling import print_json
 from harness.errors import HarnessError
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def add_parser(commands: Commands) -> None:
         metavar="LABEL",
         help="whose scores llm-evaluation has: by default the only scorer's, or the only judge's",
     )
+    parser.add_argument("--json", action="store_true", help="say in JSON what was written")
     parser.set_defaults(command=run)
 
 
@@ -52,8 +54,12 @@ def run(options: argparse.Namespace) -> int:
     with Store(options.store, readonly=True) as store:
         record = store.run(options.run)
         rows, names = (_class_table if options.columns else _all_columns)(store, record, options)
-        write_table(options.output, rows, names)
-    print(f"wrote run {record.id} to {options.output}")
+        count = write_table(options.output, rows, names)
+    if options.json:
+        told = {"run": record.id, "output": options.output, "rows": count, "columns": names}
+        print_json(told)
+    else:
+        print(f"wrote run {record.id} to {options.output}")
     return 0
 
 

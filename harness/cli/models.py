@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from harness.cli._telling import print_json
 
 if TYPE_CHECKING:
     from harness.cli._types import Commands
@@ -43,6 +44,7 @@ def add_parser(subparsers: Commands) -> None:
         help="a name from `harness models list`, `all` of them, or org/name from the hub",
     )
     fetching.add_argument("--force", action="store_true", help="fetch anew what is there already")
+    fetching.add_argument("--json", action="store_true", help="print JSON")
     fetching.set_defaults(command=_fetch)
 
     locating = commands.add_parser(
@@ -51,6 +53,7 @@ def add_parser(subparsers: Commands) -> None:
         description="Print where a fetched model lies, for use in other programs.",
     )
     locating.add_argument("name", metavar="NAME", help="a packaged model, or org/name of the hub")
+    locating.add_argument("--json", action="store_true", help="print JSON")
     locating.set_defaults(command=_path)
 
 
@@ -59,7 +62,7 @@ def _list(args: argparse.Namespace) -> int:
 
     found = sorted(models.packaged().values(), key=lambda model: model.name)
     if args.json:
-        print(json.dumps([_describe(model) for model in found], indent=2))
+        print_json([_describe(model) for model in found])
         return 0
     width = max((len(model.name) for model in found), default=0)
     for model in found:
@@ -91,12 +94,18 @@ def _fetch(args: argparse.Namespace) -> int:
 
     # A misspelt name is told before anything is downloaded.
     wanted = [one for name in args.names for one in _wanted(name)]
+    told = []
     for one in wanted:
         if isinstance(one, str):
             path = models.fetch_from_hub(one)
         else:
             path = _fetch_packaged(one, force=args.force)
-        print(f"{one if isinstance(one, str) else one.name}: {path}", flush=True)
+        name = one if isinstance(one, str) else one.name
+        told.append({"name": name, "path": str(path)})
+        if not args.json:
+            print(f"{name}: {path}", flush=True)
+    if args.json:
+        print_json(told)
     return 0
 
 
@@ -135,7 +144,11 @@ def _path(args: argparse.Namespace) -> int:
     from harness import models
 
     if _of_the_hub(args.name):
-        print(models.fetch_from_hub(args.name, local_only=True))
+        path = str(models.fetch_from_hub(args.name, local_only=True))
     else:
-        print(models.locate(models.find(args.name)))
+        path = str(models.locate(models.find(args.name)))
+    if args.json:
+        print_json({"name": args.name, "path": path})
+    else:
+        print(path)
     return 0

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 from typing import TYPE_CHECKING
+
+from harness.cli._telling import print_json
 
 if TYPE_CHECKING:
     from harness.cli._types import Commands
@@ -27,7 +28,8 @@ def add_parser(commands: Commands) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print every component; broken plugins come last, each with its error."""
     logging.getLogger("harness").disabled = True  # what is broken is printed here
-    from harness.loader import ROLES, default_plugins
+    from harness.building import ROLES
+    from harness.loader import default_plugins
 
     plugins = default_plugins()
     found = _found(plugins, options.name)
@@ -35,7 +37,7 @@ def run(options: argparse.Namespace) -> int:
         plugins.find(options.name, *ROLES)  # which says what was meant
     plugins.models()  # so that a plugin whose models cannot be had is named as well
     if options.json:
-        print(json.dumps({"components": found, "broken": _broken(plugins)}, indent=2))
+        print_json({"components": found, "broken": _broken(plugins)})
     else:
         _print(found, with_settings=bool(options.name))
         for name, qualified in _ambiguous(found).items():
@@ -48,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _found(plugins: Plugins, name: str | None) -> list[dict[str, object]]:
-    from harness.loader import ROLES
+    from harness.building import ROLES
     from harness.settings import describe
 
     return [
@@ -88,11 +90,19 @@ def _broken(plugins: Plugins) -> list[dict[str, str]]:
 
 
 def _print(found: list[dict[str, object]], *, with_settings: bool) -> None:
+    from harness.report import listing
+
+    if not with_settings:
+        print(listing(map(_line, found), folded=(2, 3)))
+        return
     for component in found:
-        origin = f"{component['distribution']} {component['version']}".strip()
-        head = f"{component['role']!s:<10} {component['name']!s:<16}"
-        print(f"{head} {component['summary']}  [{origin or component['plugin']}]")
+        print(listing([_line(component)], folded=(2, 3)))
         settings = component["settings"]
-        if with_settings and isinstance(settings, list):
-            for s in settings:
-                print(f"    {s['name']} ({s['type']}, default {s['default']}): {s['doc']}")
+        for s in settings if isinstance(settings, list) else ():
+            print(f"    {s['name']} ({s['type']}, default {s['default']}): {s['doc']}")
+
+
+def _line(component: dict[str, object]) -> list[str]:
+    origin = f"{component['distribution']} {component['version']}".strip()
+    told = [str(component[key]) for key in ("role", "name", "summary")]
+    return [*told, f"[{origin or component['plugin']}]"]

@@ -35,6 +35,11 @@ def add_parser(commands: Commands) -> None:
     )
     parser.add_argument("--report-json", metavar="FILE", help="write the results to a JSON file")
     parser.add_argument(
+        "--json",
+        action="store_true",
+        help="print the results as JSON; what pytest prints goes to standard error",
+    )
+    parser.add_argument(
         "--max-unscored",
         type=share,
         metavar="SHARE",
@@ -51,11 +56,27 @@ def run(options: argparse.Namespace) -> int:
     report = Path(options.report_json).absolute() if options.report_json else None
     if report and (report.is_dir() or not report.parent.is_dir()):
         raise HarnessError(f"--report-json {options.report_json}: name a file in a folder there is")
-    command = [sys.executable, "-m", "pytest", *_overrides(), *_own(options), *options.rest]
+    command = [sys.executable, "-m", "pytest", *_overrides(), *_own(options)]
+    command += [*(_json_to_stdout() if options.json else []), *options.rest]
     if os.name == "posix":
         sys.stdout.flush()
         os.execv(command[0], command)  # signals and the exit code are then pytest's own
     return subprocess.run(command, check=False).returncode
+
+
+def _json_to_stdout() -> list[str]:
+    """Keep this process's output for the results: pytest gets standard error in its place.
+
+    Raises:
+        HarnessError: where a program cannot become another one that has its open files.
+    """
+    if os.name != "posix":
+        raise HarnessError("--json does not work on this system; use --report-json FILE")
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.set_inheritable(kept, True)
+    os.dup2(2, 1)
+    return [f"--samescore-json-to={kept}"]
 
 
 def _overrides() -> list[str]:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.cli._telling import print_json
 from harness.cli._types import count, share
 from harness.components import Sample
 from harness.errors import DataError
@@ -40,6 +41,7 @@ def add_parser(commands: Commands) -> None:
     add("--store", metavar="URL", help="a file or database URL to record in")
     add("--limit", type=count, metavar="N", help="take only the first N rows")
     add("--max-unscored", type=share, default=0.1, metavar="SHARE", help="share allowed (0.1)")
+    add("--json", action="store_true", help="print JSON")
     parser.set_defaults(command=run)
 
 
@@ -69,10 +71,14 @@ def run(options: argparse.Namespace) -> int:
             max_unscored=options.max_unscored,
             name=f"score {Path(options.file).name}",
         )
-    print(evaluation_table([evaluation]))
     if options.output:
         columns, table = _with_scores(rows, evaluation, options.completion)
         write_table(options.output, table, columns)
+    if options.json:
+        print_json({**evaluation.as_dict(), "output": options.output})
+        return 0
+    print(evaluation_table([evaluation]))
+    if options.output:
         print(f"wrote {len(rows)} rows to {options.output}")
     return 0
 

@@ -1,14 +1,14 @@
-"""`harness show`: one run: results, settings, and the rows that have no score; or one training."""
+"""`harness show`: a run's results, and rows that have no score; a training; or a measurement."""
 
 from __future__ import annotations
 
 import argparse
 import itertools
-import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from harness.cli._telling import origin, print_row
+from harness.cli._measurement import show_measurement
+from harness.cli._telling import origin, print_json, print_row, row_as_dict
 from harness.cli._training import show_training
 from harness.cli._types import count
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def add_parser(commands: Commands) -> None:
     """Declare the command."""
     parser = commands.add_parser(
-        "show", help="show a run", description="Show one evaluation or training."
+        "show", help="show a run", description="Show one evaluation, training or measurement."
     )
     parser.add_argument("run", metavar="RUN", help="the start of a run's id, or `last`")
     parser.add_argument("--store", metavar="URL", help="the store to read")
@@ -35,16 +35,24 @@ def run(options: argparse.Namespace) -> int:
     from harness.evaluation import Evaluation
     from harness.report import evaluation_table
     from harness.store import Store
+    from harness.store.measurements import MeasurementRecord
     from harness.store.trainings import TrainingRecord
 
     with Store(options.store, readonly=True) as store:
-        record = store.find(options.run)
+        record = store.find_any(options.run)
+        if isinstance(record, MeasurementRecord):
+            return show_measurement(record, as_json=options.json)
         if isinstance(record, TrainingRecord):
             return show_training(record, store, options.rows, as_json=options.json)
         evaluation = Evaluation(record, store)
         if options.json:
-            extra = {"config": record.config, "provenance": record.provenance}
-            print(json.dumps({**evaluation.as_dict(), **extra}, indent=2, ensure_ascii=False))
+            shown = _telling(store.rows(record), options.rows, _any_unscored(evaluation))
+            extra = {
+                "config": record.config,
+                "provenance": record.provenance,
+                "rows": [row_as_dict(row.completion, row.scores) for row in shown],
+            }
+            print_json({**evaluation.as_dict(), **extra})
             return 0
         print(f"run {record.id} · {record.name or 'unnamed'} · {record.status}")
         print(evaluation_table([evaluation]))

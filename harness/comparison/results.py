@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import pandas as pd
+    from plotly.graph_objects import Figure
 
     from harness.comparison.certificate import Certificate
     from harness.comparison.matching import Matched
@@ -102,6 +103,18 @@ class Comparison:
 
         return pd.DataFrame([flat(result) for result in self.results])
 
+    def plot(self) -> Figure:
+        """Each result's mean difference with its interval, as a Plotly figure.
+
+        Raises:
+            HarnessError: if Plotly is not installed.
+        """
+        from harness.plots import figure, paired_differences
+
+        several = len({result.suite for result in self.results}) > 1
+        found = {_name(result, several): result.difference for result in self.results}
+        return figure(paired_differences(found))
+
     def __str__(self) -> str:
         from harness.comparison.report import as_text
 
@@ -111,3 +124,9 @@ class Comparison:
         from harness.comparison.markdown import as_html
 
         return as_html(self)
+
+
+def _name(result: Result, several: bool) -> str:
+    """A result in a picture: its scorer and sides, and its suite where there are several."""
+    suite = f"{result.suite}: " if several else ""
+    return f"{suite}{result.scorer}, {result.other} − {result.first}"

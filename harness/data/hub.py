@@ -49,6 +49,7 @@ def read_hub(text: str) -> Iterator[Row]:
             reached.
         PluginError: if the package `datasets` is missing.
     """
+    telemetry.switch_off()
     try:
         import datasets  # noqa: F401
     except ImportError as error:

@@ -43,6 +43,43 @@ def _scalar(value: object) -> object:
     raise TypeError(f"{type(value).__name__} is no JSON value")
 
 
+def json_object(values: object, where: str) -> dict[str, object]:
+    """A copy, in plain dicts, lists and text that every store takes, of JSON values by name.
+
+    Unlike `plain`, it turns nothing into JSON but tuples, which become lists.
+
+    Raises:
+        TypeError: if that is no mapping, a key is no text, or a value is none of JSON, as NaN is;
+            says where in it, which itself is called `where`.
+    """
+    if not isinstance(values, Mapping):
+        raise TypeError(f"{where} is {_shown(values)}, which is no mapping")
+    strange = [key for key in values if not isinstance(key, str)]
+    if strange:
+        raise TypeError(f"{where} has the key {_shown(strange[0])}, which is no text")
+    return {storable(k): _json_value(v, f"{where}[{k!r}]") for k, v in values.items()}
+
+
+def _json_value(value: object, where: str) -> object:
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return storable(str(value))
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, float) and math.isfinite(value):
+        return float(value)
+    if isinstance(value, list | tuple):
+        return [_json_value(item, f"{where}[{place}]") for place, item in enumerate(value)]
+    if isinstance(value, Mapping):
+        return json_object(value, where)
+    raise TypeError(f"{where} is {_shown(value)}, which is no JSON value")
+
+
+def _shown(value: object) -> str:
+    return storable(repr(value)[:80])
+
+
 def storable(text: str) -> str:
     """Text that every store takes: half of a surrogate pair is written as an escape."""
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()

@@ -68,11 +68,8 @@ class Columns:
             .order_by(run_rows.c.ordinal)
         )
         with self._database.reading() as connection, _mapped(connection):
-            result = connection.execute(query)
-            # The driver's own rows: SQLAlchemy's would take a third of the time.
-            while rows := result.cursor.fetchmany(_AT_ONCE):
+            for rows in _batches(connection, query):
                 yield Cells(*zip(*rows, strict=True))
-            result.close()
 
     def contents(self, run: RunRecord) -> dict[str, str]:
         """A digest of each sample's prompt and references, by the sample's id.
@@ -104,6 +101,21 @@ class Columns:
                 for row in connection.execute(query.where(some)):
                     found[row.ordinal] = Texts(row.prompt, row.text)
         return found
+
+
+def _batches(
+    connection: sa.Connection, query: sa.Select[*tuple[object, ...]]
+) -> Iterator[Sequence[Sequence[object]]]:
+    """The rows of a query, never all of them in memory."""
+    if connection.dialect.name != "sqlite":
+        result = connection.execution_options(yield_per=_AT_ONCE).execute(query)
+        yield from result.partitions()
+        return
+    result = connection.execute(query)
+    # The driver's own rows: SQLAlchemy's would take a third of the time.
+    while rows := result.cursor.fetchmany(_AT_ONCE):
+        yield rows
+    result.close()
 
 
 @contextmanager

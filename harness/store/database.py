@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sqlalchemy.dialects.sqlite import Insert
 
 DEFAULT = Path(".samescore") / "store.db"
+_INSTALL = "pip install 'samescore[postgresql]'"
 
 
 class Database:
@@ -34,16 +35,17 @@ class Database:
     def __init__(self, url: str | Path | None, *, readonly: bool = False) -> None:
         self.url = store_url(url)
         try:
-            parsed = sa.make_url(self.url)
-            self.shown = parsed.render_as_string(hide_password=True)
+            given = sa.make_url(self.url)
+            self.shown = given.render_as_string(hide_password=True)
+            parsed = _with_driver(given)
             self.insert = _insert_for(parsed)
             self._engine = _connectable(parsed, readonly)
         except (sa.exc.ArgumentError, ValueError) as error:
             shown = without_password(self.url)
             raise StoreError(f"{shown!r} is no store: give a file or a database URL") from error
         except ImportError as error:
-            needed = error.name or str(error)
-            raise StoreError(f"the store {self.shown} needs {needed}: pip install it") from error
+            raise StoreError(f"the store {self.shown} needs {_needed(error)}") from error
+        self._driver_error: type[Exception] = self._engine.dialect.loaded_dbapi.Error
         # Python 3.13 warns of a connection that is left to the garbage collector.
         weakref.finalize(self, self._engine.dispose)
 
@@ -58,6 +60,13 @@ class Database:
             if connection.dialect.name == "sqlite":
                 connection.exec_driver_sql("BEGIN IMMEDIATE")  # sqlite3 begins late, or not at all
             yield connection
+
+    def alone(self, connection: Connection) -> None:
+        """Keep others from changing tables until this transaction ends; SQLite does it anyway."""
+        if connection.dialect.name == "postgresql":
+            from harness.store.postgresql import alone
+
+            alone(connection)
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -75,6 +84,10 @@ class Database:
         """
         if not rows:
             return 0
+        if connection.dialect.name == "postgresql":
+            from harness.store.postgresql import insert_many
+
+            return insert_many(connection, statement, rows)
         compiled = statement.compile(dialect=connection.dialect, column_keys=list(rows[0]))
         order = compiled.positiontup
         values = [tuple(row[key] for key in order) for row in rows] if order else list(rows)
@@ -84,7 +97,7 @@ class Database:
     def _telling(self, doing: str) -> Iterator[None]:
         try:
             yield
-        except (sa.exc.DBAPIError, UnicodeEncodeError) as error:
+        except (sa.exc.DBAPIError, self._driver_error, UnicodeEncodeError) as error:
             why = error.orig if isinstance(error, sa.exc.DBAPIError) else error
             line = " ".join(str(why).split())
             raise StoreError(
@@ -124,7 +137,24 @@ def without_password(text: str) -> str:
     return re.sub(r"(://[^:/@\s]*):[^/\s]*@", r"\1:***@", text)
 
 
+def _with_driver(url: sa.URL) -> sa.URL:
+    """PostgreSQL's URLs as other programs write them, with the driver that the store uses."""
+    plain = url.drivername in ("postgresql", "postgres")
+    return url.set(drivername="postgresql+psycopg") if plain else url
+
+
+def _needed(error: ImportError) -> str:
+    """What a driver that cannot be imported lacks, and the remedy."""
+    if error.name is None:  # psycopg found no libpq
+        return f"{' '.join(str(error).split())}: {_INSTALL}"
+    return f"{error.name}: {_INSTALL if error.name == 'psycopg' else 'pip install it'}"
+
+
 def _connectable(url: sa.URL, readonly: bool) -> sa.Engine:
+    if url.get_driver_name() == "psycopg":
+        from harness.store.postgresql import connectable
+
+        return connectable(url, readonly=readonly)
     if url.get_backend_name() != "sqlite":
         return sa.create_engine(url)
     arguments = {"timeout": 60, "check_same_thread": False}

@@ -16,8 +16,9 @@ import sqlalchemy as sa
 
 from harness.components import Call, Completion, Credit, Finish, Sample, Score, Unscored, Usage
 from harness.data.plain import storable
+from harness.processes import is_gone, this_process
 
-SCHEMA_VERSION = "2"
+SCHEMA_VERSION = "3"
 
 metadata = sa.MetaData()
 meta = sa.Table(
@@ -38,6 +39,7 @@ runs = sa.Table(
     sa.Column("started", sa.Float, nullable=False),
     sa.Column("opened", sa.Float, nullable=False),
     sa.Column("finished", sa.Float),
+    sa.Column("process", sa.Text),
 )
 components = sa.Table(
     "components",
@@ -66,6 +68,7 @@ completions = sa.Table(
     sa.Column("error", sa.Text),
     sa.Column("usage", sa.Text),
     sa.Column("latency_s", sa.Float),
+    sa.Column("details", sa.Text),
     sa.Column("created", sa.Float, nullable=False),
     sqlite_with_rowid=False,
 )
@@ -161,6 +164,12 @@ class RunRecord:
         return {label: str(_mapping(s)["fingerprint"]) for label, s in every.items()}
 
 
+def status_of(row: sa.Row[tuple[object, ...]]) -> str:
+    """How a run or a training stands; one whose process was killed is `interrupted`."""
+    killed = row.status == "running" and row.process and is_gone(row.process)
+    return "interrupted" if killed else str(row.status)
+
+
 to_json = json.JSONEncoder(ensure_ascii=False, default=str, separators=(",", ":")).encode
 """Compact JSON; what JSON does not know becomes text."""
 
@@ -177,6 +186,7 @@ def run_row(record: RunRecord) -> dict[str, object]:
         "started": record.started,
         "opened": record.started,
         "finished": None,
+        "process": this_process(),
     }
 
 
@@ -185,7 +195,7 @@ def run_record(row: sa.Row[tuple[object, ...]]) -> RunRecord:
     return RunRecord(
         id=row.id,
         name=row.name,
-        status=row.status,
+        status=status_of(row),
         total=row.total,
         config=json.loads(row.config),
         provenance=json.loads(row.provenance),
@@ -225,6 +235,7 @@ def completion_row(placed: Placed, generator: str) -> dict[str, object]:
         "error": completion.error or None,
         "usage": to_json(asdict(completion.usage)) if completion.usage else None,
         "latency_s": completion.latency_s,
+        "details": to_json(completion.details) if completion.details else None,
         "created": time.time(),
     }
 
@@ -239,6 +250,7 @@ def completion_of(row: sa.Row[tuple[object, ...]], sample: Sample) -> Completion
         latency_s=row.latency_s,
         attempt=row.attempt,
         error=row.error or "",
+        details=json.loads(row.details) if row.details else {},
     )
 
 

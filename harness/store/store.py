@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import Insert
@@ -20,6 +19,8 @@ from harness.errors import HarnessError, StoreError
 from harness.store.calls import Calls
 from harness.store.columns import Columns
 from harness.store.database import Database
+from harness.store.measurements import MeasurementRecord, Measurements
+from harness.store.prefixes import R, one_of
 from harness.store.schema import (
     FAILED,
     SCHEMA_VERSION,
@@ -45,10 +46,9 @@ from harness.store.schema import (
     scores,
     to_json,
 )
-from harness.store.trainings import TrainingRecord, Trainings, trainings
+from harness.store.trainings import TrainingRecord, Trainings
 
 _CHUNK = 500
-Recorded = TypeVar("Recorded", RunRecord, TrainingRecord, RunRecord | TrainingRecord)
 
 
 class Store:
@@ -56,16 +56,17 @@ class Store:
 
     `url` is a file, a database URL, or None for the default; `sqlite://` is one in memory.
     `store.trainings` has the trainings, `store.calls` every call that was paid for,
-    `store.columns` the scores of a run by column.
+    `store.columns` the scores of a run by column, `store.measurements` what else was measured.
 
     Raises:
         StoreError: from every method, when the database cannot be read or written.
     """
 
     def __init__(self, url: str | Path | None = None, *, readonly: bool = False) -> None:
-        self._database = Database(url, readonly=readonly)
+        self._database = self.database = Database(url, readonly=readonly)
         self._insert = self._database.insert
         self.trainings = Trainings(self._database)
+        self.measurements = Measurements(self._database)
         self.calls = Calls(self._database)
         self.columns = Columns(self._database)
         self.url, self.shown = self._database.url, self._database.shown
@@ -88,12 +89,13 @@ class Store:
         A run that goes on keeps the start and the origin that it had.
         """
         row = run_row(record)
-        again = {name: row[name] for name in ("status", "opened", "finished")}
+        again = {name: row[name] for name in ("status", "opened", "finished", "process")}
         known = [{"fingerprint": f, "description": to_json(d)} for f, d in descriptions.items()]
         with self._database.writing() as connection:
             statement = self._insert(runs).on_conflict_do_update(index_elements=["id"], set_=again)
             connection.execute(statement, row)
-            connection.execute(self._insert(components).on_conflict_do_nothing(), known)
+            describe = self._insert(components).on_conflict_do_nothing()
+            self._database.execute_many(connection, describe, known)
 
     def finish(self, run: str, status: str) -> None:
         """Record how a run ended: `finished`, `failed` or `interrupted`."""
@@ -185,9 +187,18 @@ class Store:
         """
         return self._one(self.everything(), prefix)
 
+    def find_any(self, prefix: str) -> RunRecord | TrainingRecord | MeasurementRecord:
+        """The same, measurements included."""
+        return self._one(self.everything_measured(), prefix)
+
     def everything(self) -> list[RunRecord | TrainingRecord]:
         """Every run and every training, the latest last."""
         return sorted([*self.runs(), *self.trainings.all()], key=lambda r: (r.opened, r.id))
+
+    def everything_measured(self) -> list[RunRecord | TrainingRecord | MeasurementRecord]:
+        """Every run, training and measurement, the latest last."""
+        every = [*self.everything(), *self.measurements.all()]
+        return sorted(every, key=lambda record: (record.opened, record.id))
 
     def latest(self, name: str) -> RunRecord | None:
         """The latest run of this name."""
@@ -230,16 +241,8 @@ class Store:
                     completion = completion_of(row, sample_of(row))
                     yield ScoredRow(row.ordinal, completion, of_row, row.created)
 
-    def _one(self, every: Sequence[Recorded], prefix: str) -> Recorded:
-        found = (
-            list(every[-1:]) if prefix == "last" else [r for r in every if r.id.startswith(prefix)]
-        )
-        if len(found) == 1:
-            return found[0]
-        if found:
-            raise HarnessError(f"{len(found)} runs start with {prefix!r}; write more of the id")
-        known = ", ".join(r.id for r in every[-3:]) or "none yet"
-        raise HarnessError(f"no run {prefix!r} in {self.shown}; the latest: {known} (harness runs)")
+    def _one(self, every: Sequence[R], prefix: str) -> R:
+        return one_of(every, prefix, noun="run", where=self.shown)
 
     def _upsert(self, table: sa.Table, over: sa.ColumnElement[bool]) -> Insert:
         """Insert rows, in place of those there are only where `over` holds of them."""
@@ -249,27 +252,27 @@ class Store:
         return statement.on_conflict_do_update(index_elements=keys, set_=rest, where=over)
 
     def _check_schema(self, readonly: bool) -> None:
-        version, complete = self._schema_version()
-        if not readonly and (version is None or (version == SCHEMA_VERSION and not complete)):
+        version = self._schema_version()
+        if not readonly and version is None:
             with self._database.writing() as connection:
+                self._database.alone(connection)
                 metadata.create_all(connection)
                 row = {"key": "schema", "value": SCHEMA_VERSION}
                 connection.execute(self._insert(meta).on_conflict_do_nothing(), row)
-            version, _ = self._schema_version()
+            version = self._schema_version()
         if version != SCHEMA_VERSION:
             raise StoreError(
                 f"the store {self.shown} has schema {version}, and this samescore reads schema "
                 f"{SCHEMA_VERSION}; choose another with --store"
             )
 
-    def _schema_version(self) -> tuple[str | None, bool]:
-        """The version, None where there is no schema, and whether it has the latest tables."""
+    def _schema_version(self) -> str | None:
+        """The version, None where there is no schema."""
         with self._database.reading() as connection:
-            tables = sa.inspect(connection).get_table_names()
-            if meta.name not in tables:
-                return None, False
+            if not sa.inspect(connection).has_table(meta.name):
+                return None
             query = sa.select(meta.c.value).where(meta.c.key == "schema")
-            return connection.execute(query).scalar(), trainings.name in tables
+            return connection.execute(query).scalar()
 
 
 def _chunks(keys: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -13,9 +13,17 @@ fixture `fault_server`.
 from harness.testing._checks import (
     TOLERANCE,
     check_generator,
+    check_retriever,
     check_rewarder,
     completion,
     installed,
 )
 
-__all__ = ["TOLERANCE", "check_generator", "check_rewarder", "completion", "installed"]
+__all__ = [
+    "TOLERANCE",
+    "check_generator",
+    "check_retriever",
+    "check_rewarder",
+    "completion",
+    "installed",
+]

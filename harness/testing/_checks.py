@@ -8,9 +8,20 @@ import random
 from collections.abc import Iterator, Sequence
 
 from harness.api import generator as guarded_generator
+from harness.api import retriever as built_retriever
 from harness.api import scorer as guarded_scorer
-from harness.components import Completion, Generator, Judge, Rewarder, Sample, Score
-from harness.loader import Plugin, Plugins, default_plugins
+from harness.building import Plugin
+from harness.components import (
+    Completion,
+    Generator,
+    Judge,
+    Retriever,
+    Rewarder,
+    Sample,
+    Score,
+)
+from harness.datapoints import Match, Query
+from harness.loader import Plugins, default_plugins
 
 TOLERANCE = 1e-6
 """How far a score may move when its batch-mates change (fp32)."""
@@ -88,6 +99,32 @@ def check_generator(component: str | Generator, samples: Sequence[Sample]) -> li
     assert backwards[::-1] == texts, "in another order"
     assert {c.attempt for c in generator.generate(samples, attempt=1)} == {1}, "attempt"
     return completions
+
+
+def check_retriever(
+    component: str | Retriever, queries: Sequence[Query], *, k: int
+) -> list[list[Match]]:
+    """Assert what every retriever promises, and return its matches of `queries`.
+
+    One list a query, in order, of at most `k` matches with different ids; a query finds the same
+    when it is asked again, alone, or in another order; a smaller `k` gives the first of them.
+    Whether the nearest comes first only a test of yours can know.
+    """
+    retriever = built_retriever(component) if isinstance(component, str) else component
+    matches = retriever.search(queries, k=k)
+    ids = [[m.id for m in found] for found in matches]
+    assert len(ids) == len(queries), "one list a query"
+    assert max(map(len, ids), default=0) <= k, f"at most k={k} matches"
+    assert all(len(set(found)) == len(found) for found in ids), "no id twice"
+
+    def asked(queries: Sequence[Query], k: int) -> list[list[str]]:
+        return [[m.id for m in found] for found in retriever.search(queries, k=k)]
+
+    assert asked(queries, k) == ids, "asked again"
+    assert [asked([query], k)[0] for query in queries] == ids, "alone"
+    assert asked(queries[::-1], k)[::-1] == ids, "in another order"
+    assert asked(queries, 1) == [found[:1] for found in ids], "k=1 is the first"
+    return matches
 
 
 def _assert_close(

@@ -191,7 +191,7 @@ def load(folder: Path, identity: str) -> Tree | None:
             return None
         if any(_checksum(folder / name) != crc for name, crc in manifest["files"].items()):
             return None
-        rows: Places = np.load(folder / _ROWS)
+        rows: Places = np.load(folder / _ROWS, allow_pickle=False)
         ops = _scann("scann.scann_ops.py.scann_ops_pybind")
         searcher: _Searcher = ops.load_searcher(str(folder)).searcher
         if searcher.size() != len(rows):

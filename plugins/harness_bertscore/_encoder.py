@@ -114,7 +114,7 @@ def open_source(name: str, hint: str) -> Source:
     directory = Path(name) if Path(name).is_dir() else _from_hub(name, hint)
     try:
         with quiet():
-            config = AutoConfig.from_pretrained(directory)
+            config = AutoConfig.from_pretrained(directory, trust_remote_code=False)
         origin = json.loads((directory / "config.json").read_text("utf-8")).get("_name_or_path", "")
     except (OSError, ValueError, KeyError) as error:
         raise HarnessError(
@@ -132,7 +132,7 @@ def load_tokenizer(source: Source, model: nn.Module, max_length: int) -> Tokeniz
     """The model's tokenizer; raises HarnessError if `max_length` is more than the model takes."""
     try:
         with quiet():
-            backend = AutoTokenizer.from_pretrained(source.directory)
+            backend = AutoTokenizer.from_pretrained(source.directory, trust_remote_code=False)
     except (OSError, ValueError, ImportError) as error:
         raise HarnessError(
             f"bertscore: cannot read the tokenizer in {source.directory}: {_first_line(error)}"
@@ -159,7 +159,11 @@ def load_model(source: Source, layer: int, dtype: torch.dtype, device: torch.dev
     try:
         with quiet():
             model, info = kind.from_pretrained(
-                source.directory, config=config, dtype=dtype, output_loading_info=True
+                source.directory,
+                config=config,
+                dtype=dtype,
+                output_loading_info=True,
+                trust_remote_code=False,
             )
     except Exception as error:  # safetensors, zipfile, pickle and torch each raise their own
         raise HarnessError(

@@ -95,7 +95,9 @@ def load_tokenizer(folder: Path, name: str) -> PreTrainedTokenizerBase:
     """The tokenizer in a folder, which pads on the right."""
     try:
         with quiet():
-            read = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+            read = AutoTokenizer.from_pretrained(
+                folder, local_files_only=True, trust_remote_code=False
+            )
     except Exception as error:  # readers of many formats raise all kinds
         raise HarnessError(
             f"classifier: cannot load the tokenizer of {name}: {first_line(error)}"
@@ -113,7 +115,13 @@ def load_model(folder: Path, name: str, **more: object) -> tuple[PreTrainedModel
     )
     try:
         with quiet():
-            model, info = read(folder, local_files_only=True, output_loading_info=True, **more)
+            model, info = read(
+                folder,
+                local_files_only=True,
+                output_loading_info=True,
+                trust_remote_code=False,
+                **more,
+            )
     except Exception as error:
         raise HarnessError(f"classifier: cannot load {name}: {first_line(error)}") from error
     changed = [str(key[0]) for key in info.get("mismatched_keys", ())]

@@ -53,7 +53,9 @@ def load(name: str) -> Start:
     path = _locate(name)
     folder, source = (path, {}) if path.is_dir() else (path.parent, {"gguf_file": path.name})
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, **source)
+        tokenizer = AutoTokenizer.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False, **source
+        )
         # tqdm draws its bar on stderr whatever transformers is told.
         with contextlib.redirect_stderr(io.StringIO()):
             model, missing = _read(folder, source)
@@ -108,7 +110,12 @@ def _read(folder: Path, source: dict[str, str]) -> tuple[PreTrainedModel, list[s
         AutoModelForCausalLM.from_pretrained,
     )
     model, info = read(
-        folder, dtype=torch.float32, local_files_only=True, output_loading_info=True, **source
+        folder,
+        dtype=torch.float32,
+        local_files_only=True,
+        output_loading_info=True,
+        trust_remote_code=False,
+        **source,
     )
     return (_plain(model) if source else model), sorted(info["missing_keys"])
 

@@ -23,6 +23,7 @@ PAGES = [
     "how-to/use-trl.md",
     "how-to/calibrate-a-judge.md",
     "how-to/compare-runs.md",
+    "how-to/look-at-runs.md",
     "how-to/migrate-from-llm-evaluation.md",
     "how-to/judge-with-llms.md",
     "how-to/judge-locally.md",

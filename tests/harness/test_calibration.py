@@ -31,10 +31,11 @@ from harness.calibration.bias import LengthBias, length_bias
 from harness.calibration.report import as_text
 from harness.calibration.resampling import Resampler, Statistic
 from harness.calibration.scale import find_scale, parse_scale
-from harness.calibration.shares import share, wilson
+from harness.calibration.shares import share
 from harness.calibration.verdicts import Verdicts
 from harness.cli import main
 from harness.errors import HarnessError, UnscoredError
+from harness.stats import wilson
 
 Array = NDArray[np.float64]
 GAP = math.nan

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from statsmodels.stats.proportion import proportion_confint
 
 from harness import Completion, Evaluation, HarnessError, Sample, Score, Unscored, evaluate
 from harness.evaluation import columns, flat
@@ -103,9 +104,9 @@ def test_values_are_in_the_order_of_rows() -> None:
 def test_the_mean_has_an_interval_where_one_can_be_had() -> None:
     summary = result("match")["match"]
     assert summary.mean == pytest.approx(2 / 3)
-    # Student's t with 2 degrees of freedom: 4.303 standard errors of 1/3.
-    assert summary.low == pytest.approx(2 / 3 - 4.3027 / 3, abs=1e-4)
-    assert summary.high == pytest.approx(2 / 3 + 4.3027 / 3, abs=1e-4)
+    # Wilson's interval of 2 out of 3, which Student's would leave on both sides.
+    expected = proportion_confint(2, 3, method="wilson")
+    assert (summary.low, summary.high) == pytest.approx(expected, abs=1e-9)
     one = result("match", limit=1)["match"]
     assert (one.n, one.low, one.high) == (1, None, None)
     assert str(one) == "match 1.0000 (n=1)"

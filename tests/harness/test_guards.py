@@ -184,6 +184,44 @@ def test_a_generator_cannot_change_what_was_asked() -> None:
     assert found[0].usage == Usage(1, 2)
 
 
+def test_details_come_as_the_store_gives_them_back() -> None:
+    given: dict[str, object] = {"found": ({"id": "a\ud83d", "n": 1},), "none": None, "b": True}
+    (found,) = generator(Generating(lambda s: Completion(s, "x", details=given))).generate(
+        SAMPLES[:1]
+    )
+    assert found.details == {"found": [{"id": "a\\ud83d", "n": 1}], "none": None, "b": True}
+    given["found"] = "changed afterwards"
+    assert found.details["found"] != "changed afterwards"
+
+
+@pytest.mark.parametrize(
+    ("details", "told"),
+    [
+        ({"found": [1, {2}]}, r"details['found'][1] is {2}, which is no JSON value"),
+        ({"x": math.nan}, "details['x'] is nan, which is no JSON value"),
+        ({"x": {1: 2}}, "details['x'] has the key 1, which is no text"),
+        ({"x": object}, "details['x'] is <class 'object'>, which is no JSON value"),
+        ([("x", 1)], "details is [('x', 1)], which is no mapping"),
+    ],
+)
+def test_details_that_are_no_json_name_the_generator(details: object, told: str) -> None:
+    def answer(sample: Sample) -> Completion:
+        return Completion(sample, "x", details=details)  # type: ignore[arg-type]
+
+    wrong = Generating(answer)
+    wrong.name = "acme"  # type: ignore[attr-defined]
+    with pytest.raises(PluginError) as caught:
+        generator(wrong).generate(SAMPLES)
+    assert str(caught.value).startswith(f"the generator acme, sample '0': {told}; ")
+
+
+def test_details_that_hold_themselves_are_refused() -> None:
+    around: dict[str, object] = {}
+    around["itself"] = around
+    with pytest.raises(PluginError, match="recursion"):
+        generator(Generating(lambda s: Completion(s, "x", details=around))).generate(SAMPLES)
+
+
 def test_a_batch_size_of_nothing_is_refused() -> None:
     with pytest.raises(PluginError, match="batch_size is 0"):
         generator(Generating(lambda s: Completion(s, ""), batch_size=0))

@@ -12,8 +12,9 @@ from types import ModuleType, SimpleNamespace
 import pytest
 
 from harness import Component, HarnessError, PluginError, Score, hookimpl
+from harness.building import Plugin
 from harness.hookspecs import hookimpl as mark
-from harness.loader import Plugin, Plugins
+from harness.loader import Plugins
 from harness.testing import completion, installed
 
 Install = Callable[..., str]

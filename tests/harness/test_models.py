@@ -382,6 +382,12 @@ def test_the_command_fetches_and_then_knows_the_path(
     assert told.err == "tiny: fetching 1 MB\n"
     assert capsys.readouterr().out == f"{path}\n"
     assert models.resolve("tiny") == path
+    for arguments, told_as_json in (
+        (("path", "tiny"), {"name": "tiny", "path": path}),
+        (("fetch", "tiny"), [{"name": "tiny", "path": path}]),
+    ):
+        assert command(*arguments, "--json") == 0
+        assert json.loads(capsys.readouterr().out) == told_as_json
 
 
 def test_the_command_refuses_a_misspelt_name_before_it_fetches(plugin: Model) -> None:

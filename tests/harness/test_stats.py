@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 import statsmodels.api as sm
 from scipy import stats
+from scipy.stats import binom
+from statsmodels.stats.proportion import proportion_confint
 
 from harness.stats import (
     Interval,
@@ -91,6 +93,64 @@ def test_a_95_percent_interval_holds_the_mean_95_times_of_100() -> None:
 
     held = [low <= 1.0 <= high for low, high in (bounds(mean_interval(d)) for d in draws.tolist())]
 
+    assert np.mean(held) == pytest.approx(0.95, abs=0.01)
+
+
+OUTCOMES = [(0, 2), (1, 2), (2, 2), (0, 5), (3, 30), (29, 30), (50, 100), (999, 1000), (7, 10**5)]
+
+
+@pytest.mark.parametrize(("successes", "n"), OUTCOMES)
+@pytest.mark.parametrize("confidence", [0.9, 0.95, 0.99])
+def test_a_share_has_the_interval_of_wilson_as_statsmodels_has_it(
+    successes: int, n: int, confidence: float
+) -> None:
+    values = [1.0] * successes + [0.0] * (n - successes)
+    interval = mean_interval(values, confidence=confidence, method="score")
+    expected = proportion_confint(successes, n, 1 - confidence, method="wilson")
+    assert bounds(interval) == pytest.approx(expected, rel=1e-9, abs=1e-9)
+    assert interval.mean == successes / n
+    assert interval.se == mean_interval(values).se
+    low, high = bounds(interval)
+    assert 0 <= low < high <= 1
+
+
+def test_only_independent_outcomes_are_shares() -> None:
+    """Else it is Student's: other values, shared clusters, and what is one value alone."""
+    for values in ([0.0, 1.0, 0.5], [0.0, 1.0, -1.0], [0.0, 1.0, 2.0], [1.0]):
+        assert mean_interval(values, method="score") == mean_interval(values)
+    outcomes, groups = [0.0, 1.0, 1.0, 1.0], ["a", "a", "b", "c"]
+    clustered = mean_interval(outcomes, clusters=groups, method="score")
+    assert clustered == mean_interval(outcomes, clusters=groups)
+    assert mean_interval(outcomes, method="score") != mean_interval(outcomes)
+
+
+@pytest.mark.parametrize("n", [5, 10, 30, 100])
+def test_over_shares_wilson_holds_95_times_of_100_and_student_does_not(n: int) -> None:
+    """Coverage exactly, from the binomial distribution, on average over shares of 0 to 1.
+
+    At a single share it goes up and down, as outcomes are whole numbers: no interval can be exact.
+    """
+    shares = np.linspace(0.0005, 0.9995, 1000)
+
+    def coverage(method: str) -> float:
+        held = np.zeros(len(shares))
+        for k in range(n + 1):
+            values = [1.0] * k + [0.0] * (n - k)
+            low, high = bounds(mean_interval(values, method=method))  # type: ignore[arg-type]
+            held += binom.pmf(k, n, shares) * ((low <= shares) & (shares <= high))
+        return float(held.mean())
+
+    assert coverage("score") == pytest.approx(0.95, abs=0.01)
+    assert coverage("t") < coverage("score")
+
+
+def test_drawn_outcomes_are_within_the_interval_as_often_as_it_says() -> None:
+    """10,000 runs of 30 samples, each with a share of its own."""
+    rng = np.random.default_rng(11)
+    shares = rng.uniform(size=10_000)
+    draws = (rng.uniform(size=(10_000, 30)) < shares[:, None]).astype(float)
+    found = [bounds(mean_interval(draw, method="score")) for draw in draws.tolist()]
+    held = [low <= p <= high for p, (low, high) in zip(shares, found, strict=True)]
     assert np.mean(held) == pytest.approx(0.95, abs=0.01)
 
 

@@ -41,7 +41,9 @@ class Rich:
 
     def generate(self, samples: Sequence[Sample], *, attempt: int = 0) -> list[Completion]:
         text = "naïve 🦜\u0000\n\ttext"
-        return [Completion(s, text, "length", Usage(1, 2, 0.5), 0.25, attempt) for s in samples]
+        found = {"passages": [{"id": "é", "similarity": 0.1 + 0.2, "used": True}], "none": None}
+        how = Usage(1, 2, 0.5), 0.25, attempt, "", found
+        return [Completion(s, text, "length", *how) for s in samples]
 
     def score(self, completions: Sequence[Completion]) -> list[Score]:
         credit = (Credit(0, 5, 0.5), Credit(5, 6, -0.5))
@@ -96,10 +98,13 @@ def not_sqlite(tmp_path: Path) -> str:
 
 
 def old_schema(tmp_path: Path) -> str:
+    """A store as it was before completions had details and there were measurements."""
     file = tmp_path / "old.db"
     Store(file).close()
     with sqlite3.connect(file) as connection:
-        connection.execute("UPDATE meta SET value = '0'")
+        connection.execute("UPDATE meta SET value = '2'")
+        connection.execute("ALTER TABLE completions DROP COLUMN details")
+        connection.execute("DROP TABLE measurements")
     connection.close()
     return str(file)
 
@@ -116,7 +121,7 @@ def cut_short(tmp_path: Path) -> str:
     [
         (str, "unable to open database file"),
         (not_sqlite, "file is not a database"),
-        (old_schema, f"has schema 0, and this samescore reads schema {SCHEMA_VERSION}"),
+        (old_schema, f"has schema 2, and this samescore reads schema {SCHEMA_VERSION}"),
         (cut_short, "malformed"),
         (lambda tmp_path: f"{tmp_path}/a?b.db", "what follows '?' is lost"),
         (lambda tmp_path: f"{not_sqlite(tmp_path)}/x/store.db", "cannot make the folder"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import textwrap
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -97,6 +98,16 @@ def test_a_bench_runs_with_a_third_party_plugin_and_without_torch(
     output = _run(harness, "run", str(tmp_path), "-s", cwd=tmp_path)
     assert "1 passed" in output
     assert "acme saw 2 answers" in output
+
+
+def test_the_version_and_the_doctor_need_no_extra(python: Path, tmp_path: Path) -> None:
+    """Both commands work in an environment with nothing but the wheel."""
+    harness = str(python.with_name("harness"))
+    version = tomllib.loads((PROJECT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
+    assert _run(harness, "--version") == f"samescore {version}\n"
+    told = _run(harness, "doctor", cwd=tmp_path)
+    assert "pip install 'samescore[view]'" in told
+    assert told.rstrip().endswith("none")
 
 
 def test_a_missing_extra_is_named(python: Path, tmp_path: Path) -> None:

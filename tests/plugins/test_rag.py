@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -87,6 +88,41 @@ def test_completions_are_of_the_samples_as_they_were() -> None:
     (completion,) = rag().generate([sample], attempt=2)
     assert (completion.sample, completion.attempt) == (sample, 2)
     assert rag().batch_size == 7
+
+
+def test_completions_say_which_passages_stood_in_the_prompt() -> None:
+    def passages(prompt: str, **settings: object) -> object:
+        return rag(**settings).generate([Sample("1", prompt)])[0].details["passages"]
+
+    sky = {"rank": 1, "id": "sky", "distance": 0.0, "text": "The sky is blue."}
+    sea = {"rank": 2, "id": "sea", "distance": 0.0, "text": "The sea is deep, as {prompt} says."}
+    assert passages("sea and sky?") == [sky, sea]
+    assert passages("sea and sky?", most_characters=20) == [sky], "not what there was no room for"
+    assert passages("sky", most_characters=7) == [{**sky, "text": "The sky"}]
+    assert passages("sky", passage="[{rank}] {text}") == [{**sky, "text": "[1] The sky is blue."}]
+    assert passages("earth?") == []
+
+
+def test_of_a_long_passage_the_beginning_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Shelf, "texts", {"sky": "blue " * 1000})
+    (completion,) = rag().generate([Sample("1", "sky?")])
+    (passage,) = cast(list[dict[str, str]], completion.details["passages"])
+    assert len(passage["text"]) == 500
+    assert ("blue " * 1000).startswith(passage["text"].removesuffix("…"))
+    assert completion.text.count("blue") == 1000
+
+
+class Telling(Echo):
+    """Has details of its own."""
+
+    def generate(self, samples: Sequence[Sample], *, attempt: int = 0) -> list[Completion]:
+        return [Completion(s, "x", details={"seed": 3}) for s in samples]
+
+
+def test_what_the_generator_itself_tells_is_kept() -> None:
+    generator = Rag(harness.generator(Telling()), Shelf(), RagSettings("t", "s"), {})
+    (completion,) = generator.generate([Sample("1", "earth?")])
+    assert completion.details == {"passages": [], "of": {"seed": 3}}
 
 
 def test_a_sample_that_fails_fails_alone() -> None:

@@ -92,6 +92,20 @@ def test_too_many_failures_write_nothing_and_name_the_rows(
     assert not Path("out.csv").exists()
 
 
+@pytest.mark.parametrize(("allowed", "code"), [("0.5", 0), ("0.1", 11)])
+def test_json_tells_what_was_written_and_what_was_left_out(
+    fault_server: Server, table: Path, capsys: pytest.CaptureFixture[str], allowed: str, code: int
+) -> None:
+    def fault(request: Request) -> str:
+        return "refusal" if "What is 3?" in request.question or "7?" in request.question else ""
+
+    server = fault_server(fault, answer=rephrased)
+    assert rephrase(server, table, "--max-failed", allowed, "--json") == code
+    told = json.loads(capsys.readouterr().out)
+    assert (told["output"], told["rows"], told["of"]) == (None if code else "out.csv", 10, 12)
+    assert [left["cause"] for left in told["left_out"]] == ["refusal", "refusal"]
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

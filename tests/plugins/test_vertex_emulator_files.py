@@ -14,8 +14,8 @@ from harness.datapoints import Datapoint, NumericRestrict, Restrict
 pytest.importorskip("grpc")
 pytest.importorskip("google.cloud.aiplatform_v1")
 
-from harness_vertex._emulator.messages import RecordError
 from harness_vertex._emulator.records import RowError, is_data, read_rows
+from harness_vertex._messages import RecordError
 
 WHOLE = Datapoint(
     "a",

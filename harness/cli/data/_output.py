@@ -25,6 +25,7 @@ def add_output(parser: argparse.ArgumentParser, named: str = "the file to write"
         "completion (columns), or rows as they are; without it, what suits the file",
     )
     add("--force", action="store_true", help="replace OUT if it is there already")
+    add("--json", action="store_true", help="say in JSON what was written")
 
 
 def refuse_overwriting(path: str | Path, *, force: bool) -> None:

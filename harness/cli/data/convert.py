@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from harness.cli._telling import print_json
 from harness.cli.data._output import TABLES, add_output, print_whole, refuse_overwriting, told
 
 if TYPE_CHECKING:
@@ -37,6 +38,9 @@ def run(options: argparse.Namespace) -> int:
 
     refuse_overwriting(options.output, force=options.force)
     written = convert(options.file, options.output, options.to)
+    if options.json:
+        print_json({"output": options.output, **written._asdict()})
+        return 0
     print(f"wrote {told(written)} to {options.output}")
     print_whole(written)
     return 0

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from harness.cli._telling import print_json
 from harness.cli.data._output import TABLES, refuse_overwriting
 from harness.errors import DataError, PluginError
 
@@ -56,6 +57,7 @@ def add_parser(commands: Commands) -> None:
         help="write nothing, and exit with 11, if more rows cannot be rephrased (0.1)",
     )
     parser.add_argument("--store", metavar="URL", help="the store to keep replies in")
+    parser.add_argument("--json", action="store_true", help="say in JSON what was written")
     parser.set_defaults(command=run)
 
 
@@ -73,18 +75,24 @@ def run(options: argparse.Namespace) -> int:
         _cell(row, options.completion)
     found = _rephrased(prompts, options, Wanted(options.style, options.classify))
     failed = _failed(rows, found)
+    told = {"rows": len(rows) - failed, "of": len(rows), "left_out": _left_out(rows, found)}
     if failed > options.max_failed * len(rows):
         print(
             f"harness: {failed} of {len(rows)} rows cannot be rephrased, more than a share of "
             f"{options.max_failed:g} (--max-failed); nothing is written",
             file=sys.stderr,
         )
+        if options.json:
+            print_json({"output": None, **told})
         return _TOO_MUCH
     others = dict.fromkeys(name for row in rows for name in row.values)
     taken = {options.prompt, options.completion, *_COLUMNS}
     names = [*_COLUMNS, *(name for name in others if name not in taken)]
     write_table(options.output, _table(rows, found, options), names)
-    print(f"wrote {len(rows) - failed} of {len(rows)} rows to {options.output}")
+    if options.json:
+        print_json({"output": options.output, **told})
+    else:
+        print(f"wrote {len(rows) - failed} of {len(rows)} rows to {options.output}")
     return 0
 
 
@@ -143,6 +151,16 @@ def _failed(rows: Sequence[Row], found: Sequence[Rephrased | NotAnswered]) -> in
         told = ", ".join(f"{n} {cause}" for cause, n in causes.most_common())
         print(f"… {len(failed)} rows in all: {told}", file=sys.stderr)
     return len(failed)
+
+
+def _left_out(
+    rows: Sequence[Row], found: Sequence[Rephrased | NotAnswered]
+) -> list[dict[str, object]]:
+    return [
+        {"row": row.number, "cause": str(error.cause), "reason": error.reason}
+        for row, error in zip(rows, found, strict=True)
+        if isinstance(error, Exception)
+    ]
 
 
 def _table(

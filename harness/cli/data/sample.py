@@ -6,6 +6,7 @@ import argparse
 import time
 from typing import TYPE_CHECKING
 
+from harness.cli._telling import print_json
 from harness.cli.data._output import TABLES, add_output, print_whole, refuse_overwriting, told
 
 if TYPE_CHECKING:
@@ -63,6 +64,10 @@ def run(options: argparse.Namespace) -> int:
     output = named.replace("{n}", str(len(drawn.rows)))
     refuse_overwriting(output, force=options.force)
     written = write_rows(lambda: drawn.rows, output, options.to)
+    if options.json:
+        of = {"of": drawn.total, "seed": options.seed}
+        print_json({"output": output, **written._asdict(), **of})
+        return 0
     print(f"wrote {_share(written, drawn.total, options)} to {output}")
     print_whole(written)
     return 0

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING, TypeAlias
 
+from harness.cli._telling import print_json
 from harness.cli.index._opening import add_reference, writable
 from harness.cli.index.whole import add_specification, report, specification, tell
 from harness.errors import DataError, HarnessError, PluginError
@@ -45,6 +46,7 @@ def add_parsers(commands: Commands) -> None:
     add("files", nargs="+", metavar="FILE", help="the tables")
     add("--create", action="store_true", help="make the index first, if it is not there:")
     add_specification(parser)
+    add("--json", action="store_true", help="print JSON")
     add("--id", metavar="COLUMN", help="the column with the ids")
     add("--text", metavar="COLUMN", help="the column with the texts")
     add("--embedding", metavar="COLUMN", help="the column with the vectors")
@@ -68,6 +70,9 @@ def run(options: argparse.Namespace) -> int:
             advance()
         if callable(prepare := getattr(index, "prepare", None)):
             prepare()  # what the first search would have to wait for
+    if options.json:
+        print_json({"written": done.written, "there": done.there, "unused": list(done.unused)})
+        return 0
     print(done)
     if done.unused:
         print(f"columns that were not used: {', '.join(done.unused)}")

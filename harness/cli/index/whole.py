@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from harness.cli._telling import print_json
 from harness.cli.index._opening import add_reference, managed, writable
 from harness.errors import HarnessError
 
@@ -45,7 +45,8 @@ def add_parsers(commands: Commands) -> None:
 
     _add(commands, "serve", run_serve, "make an index searchable (a service bills for that)")
     _add(commands, "withdraw", run_withdraw, "stop serving an index; what it holds stays")
-    _add(commands, "list", run_list, "name the indexes that are where this one is")
+    listing = _add(commands, "list", run_list, "name the indexes that are where this one is")
+    listing.add_argument("--json", action="store_true", help="print JSON")
     wait = _add(commands, "wait", run_wait, "wait for work that was left running")
     wait.add_argument("operation", metavar="OPERATION", help="its name, as it was told")
 
@@ -139,7 +140,7 @@ def run_describe(options: argparse.Namespace) -> int:
     with writable(options.reference) as index:
         described = asdict(index.describe())
     if options.json:
-        print(json.dumps(described, indent=2, ensure_ascii=False, default=str))
+        print_json(described)
         return 0
     for name, value in _flat(described):
         print(f"{name}: {value}")
@@ -179,7 +180,13 @@ def run_wait(options: argparse.Namespace) -> int:
 
 def run_list(options: argparse.Namespace) -> int:
     """Print the names of indexes."""
-    return _manage(options, lambda index: print(*index.listed(), sep="\n"))
+    with managed(options.reference) as index:
+        names = list(index.listed())
+    if options.json:
+        print_json(names)
+    else:
+        print(*names, sep="\n")
+    return 0
 
 
 def _manage(options: argparse.Namespace, work: Callable[[ManagedIndex], None]) -> int:

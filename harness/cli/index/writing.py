@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from harness.cli._telling import print_json
 from harness.cli.index._opening import add_reference, writable
 from harness.errors import DataError
 
@@ -24,6 +25,7 @@ def add_parsers(commands: Commands) -> None:
         "with restricts, numeric_restricts, crowding_tag and metadata. All of them or none.",
     )
     add_reference(upsert)
+    upsert.add_argument("--json", action="store_true", help="print JSON")
     upsert.set_defaults(command=run_upsert)
 
     remove = commands.add_parser(
@@ -33,6 +35,7 @@ def add_parsers(commands: Commands) -> None:
     )
     add_reference(remove)
     remove.add_argument("ids", nargs="+", metavar="ID", help="the ids; - reads them, one a line")
+    remove.add_argument("--json", action="store_true", help="print JSON")
     remove.set_defaults(command=run_remove)
 
 
@@ -46,7 +49,10 @@ def run_upsert(options: argparse.Namespace) -> int:
         raise DataError("standard input has no datapoints; give a JSON object a line")
     with writable(options.reference) as index:
         index.upsert([point for _, point in found])
-    print(f"{len(found):,} datapoints written")
+    if options.json:
+        print_json({"written": len(found)})
+    else:
+        print(f"{len(found):,} datapoints written")
     return 0
 
 
@@ -56,7 +62,10 @@ def run_remove(options: argparse.Namespace) -> int:
     with writable(options.reference) as index:
         there = len(index.read(ids))
         index.remove(ids)
-    print(f"removed {there:,} of {len(ids):,}" if there < len(ids) else f"removed {there:,}")
+    if options.json:
+        print_json({"removed": there, "asked": len(ids)})
+    else:
+        print(f"removed {there:,} of {len(ids):,}" if there < len(ids) else f"removed {there:,}")
     return 0
 
 

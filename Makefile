@@ -28,6 +28,10 @@ bench: .venv/installed
 	$(BIN)/python benchmarks/performance/judging.py
 	$(BIN)/harness models fetch glove
 	$(BIN)/python benchmarks/performance/vectors.py glove
+	$(BIN)/python benchmarks/performance/vectors.py synthetic
+	$(BIN)/python benchmarks/performance/wire.py
+	$(BIN)/python benchmarks/performance/comparison_speed.py
+	$(BIN)/python benchmarks/performance/viewing.py
 
 bench-ppo: .venv/installed
 	$(BIN)/harness models fetch minilm

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from harness.store.measurements import MeasurementRecord
 from harness.viewer.library import Library
-from harness.viewer.runs import flat
+from harness.viewer.origin import flat
 
 if TYPE_CHECKING:
     from harness.plots import Plot

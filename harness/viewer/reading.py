@@ -6,7 +6,7 @@ import threading
 from collections.abc import Sequence
 from contextlib import ExitStack
 
-import sqlalchemy as sa  # noqa: TID253 - only the viewer imports this
+import sqlalchemy as sa
 
 from harness.components import TrainingStep
 from harness.store import Store

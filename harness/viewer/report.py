@@ -21,10 +21,10 @@ from harness.errors import DataError
 from harness.store.schema import RunRecord, ScoredRow
 from harness.store.trainings import TrainingRecord
 from harness.viewer.columns import Overview, overview, read_columns
+from harness.viewer.origin import Origin, origin
 from harness.viewer.pairs import Measured, furthest, measured
 from harness.viewer.reading import Reading
 from harness.viewer.rendering import STATIC, environment, plotly_file
-from harness.viewer.runs import facts, packages
 from harness.viewer.trainings import Curves, curves
 
 if TYPE_CHECKING:
@@ -47,8 +47,7 @@ class SideReport:
     letter: str
     run: RunRecord
     overview: Overview
-    facts: Mapping[str, str]
-    packages: Mapping[str, str]
+    origin: Origin
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +73,11 @@ class Report:
     rows: tuple[list[object], ...]
     every: int
     cut: int | None = None
+
+    @property
+    def origin(self) -> Origin | None:
+        """Where a training comes from; that of a run is its side's."""
+        return origin(self.training) if self.training else None
 
 
 def report_on_runs(
@@ -186,7 +190,7 @@ def _hash(data: bytes) -> str:
 
 def _side(reading: Reading, letter: str, run: RunRecord) -> SideReport:
     found = overview(read_columns(reading.store, run, threading.Event()))
-    return SideReport(letter, run, found, facts(run), packages(run))
+    return SideReport(letter, run, found, origin(run))
 
 
 def _compared(reading: Reading, runs: Sequence[RunRecord], anyway: bool) -> Comparison:

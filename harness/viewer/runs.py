@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import cast
 
 from harness.store.schema import RunRecord
 from harness.viewer.columns import Overview
 from harness.viewer.library import RUNNING, Library
 from harness.viewer.listing import took
+from harness.viewer.origin import Origin, origin
 
 _ALIKE = 8
 
@@ -25,9 +24,7 @@ class RunPage:
     rows: int
     overview: Overview | None
     reading: bool
-    facts: Mapping[str, str]
-    packages: Mapping[str, str]
-    scorers: Mapping[str, Mapping[str, str]]
+    origin: Origin
     others: tuple[RunRecord, ...]
     live: bool
     took: float | None
@@ -42,15 +39,12 @@ def run_page(library: Library, text: str) -> RunPage:
     run = library.evaluation(text)
     answer = library.overview(run)
     rows = answer.value.rows if answer.value else library.reading.count(run)
-    described = cast(Mapping[str, Mapping[str, object]], run.config["scorers"])
     return RunPage(
         run=run,
         rows=rows,
         overview=answer.value,
         reading=answer.pending,
-        facts=facts(run),
-        packages=packages(run),
-        scorers={label: dict(flat(value)) for label, value in described.items()},
+        origin=origin(run),
         others=tuple(alike(library, run)),
         live=answer.pending or run.status == RUNNING,
         took=took(run),
@@ -71,25 +65,3 @@ def alike(library: Library, run: RunRecord) -> list[RunRecord]:
         )
 
     return sorted(shared, key=nearness, reverse=True)[:_ALIKE]
-
-
-def facts(run: RunRecord) -> dict[str, str]:
-    """Where a run comes from and how it was made, by name."""
-    told = {**run.config, **run.provenance}
-    return dict(flat({key: told[key] for key in told if key not in ("scorers", "packages")}))
-
-
-def packages(run: RunRecord) -> dict[str, str]:
-    """The versions that a run was made with."""
-    found = run.provenance.get("packages")
-    return {str(k): str(v) for k, v in found.items()} if isinstance(found, Mapping) else {}
-
-
-def flat(value: Mapping[str, object], head: str = "") -> Iterator[tuple[str, str]]:
-    """The values within nested mappings as text, by their path; nothing that is empty."""
-    for key, item in value.items():
-        name = f"{head}{key}"
-        if isinstance(item, Mapping):
-            yield from flat(item, f"{name}.")
-        elif item not in (None, "", [], ()):
-            yield name, ", ".join(map(str, item)) if isinstance(item, list) else str(item)

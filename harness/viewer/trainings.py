@@ -13,8 +13,8 @@ from harness.errors import HarnessError
 from harness.store.trainings import TrainingRecord
 from harness.viewer.library import RUNNING, Library, NotHereError
 from harness.viewer.listing import took
+from harness.viewer.origin import Origin, origin
 from harness.viewer.reading import Reading
-from harness.viewer.runs import flat
 
 if TYPE_CHECKING:
     from harness.overoptimisation import Overoptimisation
@@ -52,7 +52,7 @@ class TrainingPage:
     shown: TrainingStep | None
     before: int | None
     after: int | None
-    facts: Mapping[str, str]
+    origin: Origin
     live: bool
     took: float | None
 
@@ -81,7 +81,7 @@ def training_page(library: Library, text: str, step: int | None = None) -> Train
         shown=None if at is None else library.reading.step(training.id, at),
         before=max((s for s in steps if at is not None and s < at), default=None),
         after=min((s for s in steps if at is not None and s > at), default=None),
-        facts=dict(flat({**training.config, **training.provenance})),
+        origin=origin(training),
         live=answer.pending or training.status == RUNNING,
         took=took(training),
     )

@@ -84,6 +84,7 @@
   const watch = async () => {
     let etag = "";
     let wait = 400;
+    let last = performance.now();
     while ($("main[data-live]")) {
       await pause(document.hidden ? 5000 : wait);
       try {
@@ -91,7 +92,11 @@
         const token = answer.headers.get("etag") || "";
         const changed = token !== etag;
         etag = token;
-        if (changed) await refresh();
+        // Also without a change now and then: a reader was busy, or the store had been read just before.
+        if (changed || performance.now() - last > 5000) {
+          await refresh();
+          last = performance.now();
+        }
         wait = changed ? 700 : Math.min(3000, wait * 1.4);
       } catch { wait = 5000; }
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,7 +68,8 @@ class Client:
 
     def settled(self, address: str) -> Answer:
         """The answer once nothing is read behind the page any more."""
-        for _ in range(500):
+        until = time.monotonic() + 120
+        while time.monotonic() < until:
             answer = self(address)
             if " data-live" not in answer.text:
                 return answer

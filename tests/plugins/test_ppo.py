@@ -16,6 +16,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from accelerate import PartialState
+from accelerate.logging import get_logger
+from accelerate.tracking import LOGGER_TYPE_TO_CLASS, GeneralTracker
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2LMHeadModel
 
@@ -464,6 +467,42 @@ def test_tensorboard_gets_the_metrics(model: Path, tmp_path: Path) -> None:
     assert list((tmp_path / "out" / "logs").rglob("events.*"))
     with pytest.raises(HarnessError, match="there is no tracker 'paper'"):
         trained(model, tmp_path / "other", trackers="paper", steps=1)
+
+
+class Paper(GeneralTracker):  # type: ignore[misc]
+    """A tracker that logs as accelerate's own do, and runs out after a step."""
+
+    name = "paper"
+    requires_logging_directory = False
+    tracker = None
+
+    def __init__(self, run: str) -> None:
+        super().__init__()
+
+    def store_init_configuration(self, values: Mapping[str, object]) -> None:
+        get_logger(__name__).debug("as trackers do")
+
+    def log(self, values: Mapping[str, float], step: int | None, **_: object) -> None:
+        if PAPER:
+            raise OSError("there is no paper left")
+        PAPER.append(values)
+
+
+PAPER: list[Mapping[str, float]] = []
+
+
+def test_a_tracker_starts_in_a_new_process_and_its_end_is_not_the_training_s(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(LOGGER_TYPE_TO_CLASS, "paper", Paper)
+    PartialState._reset_state()  # as in a process that has not used accelerate
+    PAPER.clear()
+
+    with pytest.warns(UserWarning, match="paper fails and gets no more: there is no paper left"):
+        _, result = trained(model, tmp_path / "out", trackers="paper", steps=3)
+
+    assert "reward" in PAPER[0]
+    assert (result.model / "model.safetensors").exists()
 
 
 def test_held_out_rows_are_evaluated(model: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
+from accelerate import PartialState
 from accelerate.tracking import LOGGER_TYPE_TO_CLASS, GeneralTracker
 
 from harness import HarnessError, TrainingTask
@@ -19,14 +20,22 @@ Track = Callable[[Mapping[str, float], int], None]
 def trackers(settings: PpoSettings, task: TrainingTask, main: bool) -> Iterator[Track]:
     """Start the trackers that the settings name, on the main process only.
 
+    One that fails under way is left out from then on, with a warning: the training goes on.
+
     Raises:
-        HarnessError: for a tracker that is not known or not installed.
+        HarnessError: for a tracker that is not known, not installed, or does not start.
     """
+    if settings.trackers:
+        PartialState()  # the trackers log by a logger that asks it for the process's rank
     started = [_start(name, settings, task) for name in settings.trackers] if main else []
 
     def track(metrics: Mapping[str, float], step: int) -> None:
-        for tracker in started:
-            tracker.log(dict(metrics), step=step)
+        for tracker in list(started):
+            try:
+                tracker.log(dict(metrics), step=step)
+            except Exception as error:
+                started.remove(tracker)
+                warnings.warn(f"ppo: {tracker.name} fails and gets no more: {error}", stacklevel=2)
 
     try:
         yield track
@@ -50,6 +59,8 @@ def _start(name: str, settings: PpoSettings, task: TrainingTask) -> GeneralTrack
             tracker.store_init_configuration(_flat(settings))
     except ImportError as error:
         raise HarnessError(f"ppo: the tracker {name} is not installed: {error}") from error
+    except Exception as error:  # whatever a tracker raises where it is not set up
+        raise HarnessError(f"ppo: the tracker {name} cannot start: {error}") from error
     return tracker
 
 

@@ -6,7 +6,7 @@ BIN := .venv/bin
 export OMP_WAIT_POLICY := passive
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: demo test lint bench bench-ppo docs clean
+.PHONY: demo test lint bench bench-ppo docs audit clean
 
 demo: .venv/installed
 	$(BIN)/harness models fetch minilm
@@ -39,6 +39,12 @@ bench-ppo: .venv/installed
 
 docs: .venv/installed
 	$(BIN)/python docs/make_reference.py
+
+# What is installed, as CycloneDX; and its known holes, which needs the network.
+audit: .venv/installed
+	$(BIN)/python -m pip install --quiet cyclonedx-bom pip-audit
+	$(BIN)/cyclonedx-py environment $(BIN)/python --of JSON -o sbom.json
+	$(BIN)/pip-audit --strict --disable-pip --no-deps -r constraints.txt
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

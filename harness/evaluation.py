@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.components import Score
+from harness.data.plain import printable
 from harness.errors import HarnessError
 from harness.store import Store
 from harness.store.schema import RunRecord, ScoredRow, Value
@@ -164,7 +165,7 @@ class Evaluation:
 
     def __str__(self) -> str:
         lines = [f"run {self.run.id} · {self.run.generator}"]
-        return "\n".join([*lines, *(f"  {summary}" for summary in self.summaries.values())])
+        return printable("\n".join([*lines, *(f"  {s}" for s in self.summaries.values())]))
 
     def _successes(self, label: str) -> tuple[dict[str, list[bool]], dict[str, str]]:
         """Each sample's attempts, and the cluster that it belongs to: itself, if none is named."""

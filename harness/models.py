@@ -23,6 +23,7 @@ from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
+from harness import telemetry
 from harness.components import Model
 from harness.errors import HarnessError, PluginError
 from harness.fingerprint import file_digest

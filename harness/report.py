@@ -12,7 +12,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.data.plain import plain
+from harness.data.plain import plain, printable
 from harness.hookspecs import hookimpl
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ def evaluation_table(evaluations: Iterable[Evaluation]) -> str:
 def results_table(results: Sequence[Mapping[str, object]]) -> str:
     """The same of `Evaluation.as_dict()` values, wide enough for the text or the terminal."""
     from rich.table import Table
+    from rich.text import Text
 
     several = len({_benchmark(result) for result in results}) > 1
     table = Table(box=None, pad_edge=False)
@@ -77,7 +78,7 @@ def results_table(results: Sequence[Mapping[str, object]]) -> str:
             counts = str(s["n"]), str(s["unscored"])
             names = *head, str(result["generator"]), label
             mean = "–" if s["mean"] is None else f"{s['mean']:.4f}"
-            table.add_row(*names, mean, interval, *counts)
+            table.add_row(*map(Text, names), mean, interval, *counts)
     return _rendered(table, table_width())
 
 
@@ -98,7 +99,7 @@ def listing(rows: Iterable[Sequence[str]], *, folded: Sequence[int] = ()) -> str
         for parts in zip_longest(*cells, fillvalue=""):
             aligned = (part.ljust(width) for part, width in zip(parts, widths, strict=True))
             lines.append("  ".join(aligned).rstrip())
-    return "\n".join(lines)
+    return printable("\n".join(lines))
 
 
 def plain_table(
@@ -146,7 +147,7 @@ def _rendered(table: Table, width: int) -> str:
     console = Console(width=width, color_system=None)
     with console.capture() as capture:
         console.print(table)
-    return "\n".join(line.rstrip() for line in capture.get().splitlines())
+    return printable("\n".join(line.rstrip() for line in capture.get().split("\n"))).rstrip("\n")
 
 
 def _benchmark(result: Mapping[str, object]) -> str:

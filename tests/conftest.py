@@ -1,13 +1,16 @@
-"""What many tests need: packaged models, where they can be had, and a store of the test's own."""
+"""What many tests need: packaged models and a PostgreSQL server, where they can be had, and a
+store of the test's own."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from harness.errors import HarnessError
+from harness.testing.postgresql import PostgresServer, temporary_postgres
 
 pytest_plugins = ["pytester"]
 
@@ -22,6 +25,17 @@ def own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     store = tmp_path / "store.db"
     monkeypatch.setenv("SAMESCORE_STORE", str(store))
     return store
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL server, where one is installed."""
+    pytest.importorskip("psycopg")
+    try:
+        with temporary_postgres() as server:
+            yield server
+    except HarnessError as error:
+        pytest.skip(f"no PostgreSQL server: {error}")
 
 
 @pytest.fixture(scope="session")

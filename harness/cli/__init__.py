@@ -15,7 +15,17 @@ from harness.errors import HarnessError
 
 _COMMANDS = (
     *("run", "train", "score", "calibrate", "compare", "runs", "show", "export", "data", "index"),
-    *("view", "report", "plugins", "new_plugin", "models", "doctor", "vertex_emulator"),
+    *(
+        "view",
+        "report",
+        "store",
+        "gc",
+        "plugins",
+        "new_plugin",
+        "models",
+        "doctor",
+        "vertex_emulator",
+    ),
 )
 
 
@@ -60,7 +70,9 @@ def main(arguments: list[str] | None = None) -> int:
     except HarnessError as error:
         if os.environ.get("HARNESS_TRACE"):
             traceback.print_exc()
-        print(f"harness: error: {error}", file=sys.stderr)
+        from harness.data.plain import printable
+
+        print(f"harness: error: {printable(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from harness.cli._telling import print_json
+from harness.cli._telling import print_json, tell
 
 if TYPE_CHECKING:
     from harness.store.measurements import MeasurementRecord
@@ -27,13 +27,13 @@ def show_measurement(record: MeasurementRecord, *, as_json: bool = False) -> int
         )
         return 0
     when = time.strftime("%Y-%m-%d %H:%M", time.localtime(record.opened))
-    print(f"measurement {record.id} · {record.name or 'unnamed'} · {record.kind} · {when}")
+    tell(f"measurement {record.id} · {record.name or 'unnamed'} · {record.kind} · {when}")
     points = record.figures.get("points")
     rest = {name: value for name, value in record.figures.items() if name != "points"}
     for name, text in (*_flat(record.config), *_flat(rest)):
-        print(f"{name}: {text}")
+        tell(f"{name}: {text}")
     if isinstance(points, list) and points:
-        print(f"\n{_table(points)}")
+        tell(f"\n{_table(points)}")
     return 0
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 
 from harness.components import Completion, Score
-from harness.data.plain import plain
+from harness.data.plain import plain, printable
 
 _WIDTH = 80
 _ITEMS = 5
@@ -26,14 +25,14 @@ def origin(git: object) -> str:
     return f"git {git.get('commit')}{' with uncommitted changes' if git.get('dirty') else ''}"
 
 
+def tell(text: str) -> None:
+    """Print a text that names and models have a part in."""
+    print(printable(text))
+
+
 def print_row(completion: Completion, scores: Mapping[str, Score]) -> None:
     """Print what was asked, expected and answered, and what each scorer says of it."""
-    print(f"\n{printable(_row(completion, scores))}")
-
-
-def printable(text: str) -> str:
-    """Text that commands nothing of a terminal: controls but line ends and tabs are shown as �."""
-    return "".join(c if c in "\n\t" or unicodedata.category(c) != "Cc" else "�" for c in text)
+    tell(f"\n{_row(completion, scores)}")
 
 
 def _row(completion: Completion, scores: Mapping[str, Score]) -> str:

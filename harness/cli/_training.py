@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from harness.cli._telling import origin, print_json, print_row
+from harness.cli._telling import origin, print_json, print_row, tell
 from harness.errors import HarnessError
 
 if TYPE_CHECKING:
@@ -43,15 +43,15 @@ def show_training(
     if as_json:
         print_json(_as_dict(record, steps))
         return 0
-    print(f"training {record.id} · {record.name or 'unnamed'} · {record.status}")
+    tell(f"training {record.id} · {record.name or 'unnamed'} · {record.status}")
     for key, text in _facts(record).items():
-        print(_WRAP.fill(f"{key:<9} {text}"))
+        tell(_WRAP.fill(f"{key:<9} {text}"))
     if steps:
-        print("\n" + "\n".join(_table(steps)))
+        tell("\n" + "\n".join(_table(steps)))
         found = _report(record, steps)
         if found and found.watched:
-            print(f"\n{found}")
-        print("\n" + "\n".join(_last(steps[-1])))
+            tell(f"\n{found}")
+        tell("\n" + "\n".join(_last(steps[-1])))
     told = next((step for step in reversed(steps) if step.examples), None)
     for completion, scores in told.examples[:examples] if told else ():
         print_row(completion, scores)

@@ -23,3 +23,11 @@ def share(text: str) -> float:
     if not 0 <= number <= 1:
         raise ValueError(text)
     return number
+
+
+def positive(text: str) -> float:
+    """A number above 0."""
+    number = float(text)
+    if not 0 < number < float("inf"):
+        raise ValueError(text)
+    return number

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.cli._telling import print_json
+from harness.cli._telling import print_json, tell
 from harness.cli._types import count, share
 from harness.errors import HarnessError
 
@@ -138,9 +138,9 @@ def _print(calibration: Calibration, conditions: list[Condition], *, as_json: bo
     from harness.calibration.report import as_dict, as_text
 
     if not as_json:
-        print(as_text(calibration))
+        tell(as_text(calibration))
         for condition in conditions:
-            print(condition.told(calibration))
+            tell(condition.told(calibration))
         return
     gates = [{"fail_if": str(c), "failed": c.fails(calibration)} for c in conditions]
     print_json({**as_dict(calibration), "gates": gates})

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.cli._telling import print_json
+from harness.cli._telling import print_json, tell
 from harness.cli._types import count
 from harness.errors import DataError, HarnessError
 
@@ -194,9 +194,9 @@ def _write(
 
 def _print(comparison: Comparison, outcomes: Sequence[Outcome], *, as_json: bool) -> None:
     if not as_json:
-        print(comparison)
+        tell(str(comparison))
         for outcome in outcomes:
-            print(outcome.told)
+            tell(outcome.told)
         return
     gates = [
         {

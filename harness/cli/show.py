@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from harness.cli._measurement import show_measurement
-from harness.cli._telling import origin, print_json, print_row, row_as_dict
+from harness.cli._telling import origin, print_json, print_row, row_as_dict, tell
 from harness.cli._training import show_training
 from harness.cli._types import count
 
@@ -54,13 +54,13 @@ def run(options: argparse.Namespace) -> int:
             }
             print_json({**evaluation.as_dict(), **extra})
             return 0
-        print(f"run {record.id} · {record.name or 'unnamed'} · {record.status}")
-        print(evaluation_table([evaluation]))
+        tell(f"run {record.id} · {record.name or 'unnamed'} · {record.status}")
+        tell(evaluation_table([evaluation]))
         for label, summary in evaluation.summaries.items():
             causes = ", ".join(f"{n} {cause}" for cause, n in summary.causes.items())
             if causes:
-                print(f"{label} unscored: {causes}")
-        print(origin(record.provenance.get("git")))
+                tell(f"{label} unscored: {causes}")
+        tell(origin(record.provenance.get("git")))
         for row in _telling(store.rows(record), options.rows, _any_unscored(evaluation)):
             print_row(row.completion, row.scores)
     return 0

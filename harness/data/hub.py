@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from harness import telemetry
 from harness.data.rows import Row
 from harness.errors import DataError, PluginError
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections.abc import Mapping, Set
 from datetime import date, time
 from decimal import Decimal
@@ -28,6 +29,13 @@ def plain(value: object) -> object:
     if isinstance(value, list | tuple | Set):
         return [plain(item) for item in value]
     return _scalar(value)
+
+
+def printable(text: str) -> str:
+    """Text that commands nothing of a terminal: controls but line ends and tabs are shown as �."""
+    if text.isprintable():
+        return text
+    return "".join(c if c in "\n\t" or unicodedata.category(c) != "Cc" else "�" for c in text)
 
 
 def _scalar(value: object) -> object:

@@ -74,6 +74,13 @@ class Database:
         with self._telling("read"), self._engine.connect() as connection:
             yield connection
 
+    def upsert(self, table: sa.Table, over: sa.ColumnElement[bool]) -> Insert:
+        """Insert rows, in place of those there are only where `over` holds of them."""
+        statement = self.insert(table)
+        keys = [c.name for c in table.primary_key]
+        rest = {c.name: statement.excluded[c.name] for c in table.c if not c.primary_key}
+        return statement.on_conflict_do_update(index_elements=keys, set_=rest, where=over)
+
     def execute_many(
         self, connection: Connection, statement: sa.Insert, rows: Sequence[Mapping[str, object]]
     ) -> int:

@@ -19,6 +19,7 @@ from harness.data.plain import storable
 from harness.processes import is_gone, this_process
 
 SCHEMA_VERSION = "3"
+FIRST_RELEASED = "3"  # from here on every schema can be brought to the current one
 
 metadata = sa.MetaData()
 meta = sa.Table(

@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.sqlite import Insert
 
 from harness.components import Completion, Sample, Score
 from harness.errors import HarnessError, StoreError
@@ -148,7 +147,7 @@ class Store:
         with self._database.writing() as connection:
             known = [sample_row(p) for p in fresh]
             add(connection, self._insert(samples).on_conflict_do_nothing(), known)
-            statement = self._upsert(completions, completions.c.finish == FAILED)
+            statement = self._database.upsert(completions, completions.c.finish == FAILED)
             made = add(connection, statement, [completion_row(p, generator) for p in fresh])
             add(connection, self._insert(run_rows).on_conflict_do_nothing(), rows)
         return made == len(fresh)
@@ -157,7 +156,7 @@ class Store:
         """Record a scorer's scores by completion key, over what it could not score before."""
         with self._database.writing() as connection:
             rows = [score_row(scorer, key, score) for key, score in scored.items()]
-            statement = self._upsert(scores, scores.c.value.is_(None))
+            statement = self._database.upsert(scores, scores.c.value.is_(None))
             self._database.execute_many(connection, statement, rows)
 
     def runs(self) -> list[RunRecord]:
@@ -244,37 +243,39 @@ class Store:
     def _one(self, every: Sequence[R], prefix: str) -> R:
         return one_of(every, prefix, noun="run", where=self.shown)
 
-    def _upsert(self, table: sa.Table, over: sa.ColumnElement[bool]) -> Insert:
-        """Insert rows, in place of those there are only where `over` holds of them."""
-        statement = self._insert(table)
-        keys = [c.name for c in table.primary_key]
-        rest = {c.name: statement.excluded[c.name] for c in table.c if not c.primary_key}
-        return statement.on_conflict_do_update(index_elements=keys, set_=rest, where=over)
-
     def _check_schema(self, readonly: bool) -> None:
-        version = self._schema_version()
+        version = schema_version(self._database)
         if not readonly and version is None:
             with self._database.writing() as connection:
                 self._database.alone(connection)
                 metadata.create_all(connection)
                 row = {"key": "schema", "value": SCHEMA_VERSION}
                 connection.execute(self._insert(meta).on_conflict_do_nothing(), row)
-            version = self._schema_version()
+            version = schema_version(self._database)
         if version != SCHEMA_VERSION:
             raise StoreError(
                 f"the store {self.shown} has schema {version}, and this samescore reads schema "
-                f"{SCHEMA_VERSION}; choose another with --store"
+                f"{SCHEMA_VERSION}; {_remedy(version)}"
             )
-
-    def _schema_version(self) -> str | None:
-        """The version, None where there is no schema."""
-        with self._database.reading() as connection:
-            if not sa.inspect(connection).has_table(meta.name):
-                return None
-            query = sa.select(meta.c.value).where(meta.c.key == "schema")
-            return connection.execute(query).scalar()
 
 
 def _chunks(keys: Sequence[str]) -> Iterator[Sequence[str]]:
     for start in range(0, len(keys), _CHUNK):
         yield keys[start : start + _CHUNK]
+
+
+def schema_version(database: Database) -> str | None:
+    """The version of a store's schema, None where there is none."""
+    with database.reading() as connection:
+        if not sa.inspect(connection).has_table(meta.name):
+            return None
+        return connection.execute(sa.select(meta.c.value).where(meta.c.key == "schema")).scalar()
+
+
+def _remedy(version: str | None) -> str:
+    if version is not None and version.isdigit() and int(version) > int(SCHEMA_VERSION):
+        return "a newer samescore wrote it: pip install -U samescore"
+    from harness.store.migrations import has_path
+
+    upgrade = "harness store upgrade brings it there, when no machine needs the old one any more"
+    return upgrade if has_path(version) else "choose another with --store"

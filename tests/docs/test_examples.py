@@ -32,14 +32,14 @@ PAGES = [
     "how-to/retrieval.md",
     "how-to/vertex-vector-search.md",
 ]
-INSTALL = "python -m pip install -q --no-deps --no-build-isolation --target site ."
+INSTALL = "python -m pip install -q --no-deps --no-build-isolation --target site"
 
 
 def commands(page: str) -> list[str]:
     """The lines after `$ ` of a page's console blocks, installing into a folder of the test's."""
     lines = [line for block in SHELL.finditer(page) for line in block["text"].splitlines()]
     shown = [line[2:] for line in lines if line.startswith("$ ")]
-    ours = [INSTALL if command == "pip install ." else command for command in shown]
+    ours = [re.sub(r"^pip install(?= \.)", INSTALL, command) for command in shown]
     return [c for c in ours if not c.startswith(("pip install -c", "python3 -m venv"))]
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from harness.testing import installed
+from harness.testing.postgresql import PostgresServer
 
 _LAUNCHER = """
 import json, os, runpy, sys, traceback
@@ -102,3 +103,12 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     monkeypatch.chdir(folder)
     return folder
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a store that is not made yet, in each kind of database."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'here.db'}"
+    server: PostgresServer = request.getfixturevalue("postgres")
+    return server.new_database()

@@ -24,7 +24,7 @@ SCORE = ["score", "a.csv", "--completion", "answer", "--reference", "truth", "--
 # These print nothing on standard output, or serve until they are stopped.
 SILENT = {"create", "delete", "update", "serve", "withdraw", "wait"}
 SERVERS = {"view", "vertex-emulator"}
-FILES = {"report"}
+FILES = {"new-plugin", "report"}
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,8 @@ import harness
 HEAVY = [
     "torch", "pandas", "numpy", "transformers", "openai", "sqlalchemy", "rich", "pydantic",
     "scipy", "pyarrow", "datasets", "bert_score", "evaluate", "anthropic", "grpc", "scann",
-    "xllamacpp", "google.protobuf", "google.auth", "google.api_core",
+    "xllamacpp", "google.protobuf", "google.auth", "google.api_core", "alembic", "psycopg",
+    "plotly", "starlette", "jinja2",
 ]  # fmt: skip
 
 PROBE = """

@@ -13,12 +13,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from harness import Completion, Credit, Sample, Score, StoreError, Unscored, Usage, evaluate
 from harness.errors import HarnessError
 from harness.store import Store
 from harness.store.database import Database
-from harness.store.schema import SCHEMA_VERSION, meta
+from harness.store.schema import SCHEMA_VERSION, completions, meta, samples, scores
 
 SAMPLES = [Sample(f"s{i}", f"prompt {i}", metadata={"completion": f"p{i}"}) for i in range(5)]
 
@@ -53,13 +54,14 @@ class Rich:
         ][: len(completions)]
 
 
-def test_completions_and_scores_come_back_as_they_were() -> None:
+def test_completions_and_scores_come_back_as_they_were(store_url: str) -> None:
     metadata: dict[str, object] = {"n": 1, "x": None, "list": ["a", {"b": True}]}
-    samples = [Sample("é", "p", ("r1", "r,2"), metadata), Sample("b", "")]
-    found = evaluate(samples, generator=Rich(), scorers=[Rich()], max_unscored=0.5)
+    asked = [Sample("é", "p", ("r1", "r,2"), metadata), Sample("b", "")]
+    rich = Rich()
+    found = evaluate(asked, generator=rich, scorers=[rich], max_unscored=0.5, store=store_url)
     rows = list(found.rows())
-    assert [row.completion for row in rows] == Rich().generate(samples)
-    assert [row.scores["rich"] for row in rows] == Rich().score(Rich().generate(samples))
+    assert [row.completion for row in rows] == Rich().generate(asked)
+    assert [row.scores["rich"] for row in rows] == Rich().score(Rich().generate(asked))
 
 
 def test_a_run_is_found_by_the_start_of_its_id_or_as_the_last(own_store: Path) -> None:
@@ -79,10 +81,10 @@ def test_a_run_is_found_by_the_start_of_its_id_or_as_the_last(own_store: Path) -
         assert len(store.runs()) == 2
 
 
-def test_more_rows_than_fit_in_one_query(tmp_path: Path) -> None:
+def test_more_rows_than_fit_in_one_query(store_url: str) -> None:
     many = [Sample(f"s{i:04}", str(i), (str(i % 7),), {"completion": str(i)}) for i in range(1203)]
     expected = [float(str(i % 7) in str(i)) for i in range(1203)]
-    for store in ("sqlite://", str(tmp_path / "many.db")):
+    for store in ("sqlite://", store_url):
         assert recorded(store, many) == expected
         found = evaluate(many, generator="recorded", scorers=["match"], store=store)
         assert [row.completion.text for row in found.rows()] == [str(i) for i in range(1203)]
@@ -272,9 +274,8 @@ WRITER = textwrap.dedent("""
 """)
 
 
-def test_processes_make_and_write_one_store_at_the_same_time(tmp_path: Path) -> None:
-    store = tmp_path / "store.db"
-    command = [sys.executable, "-c", "import harness.engine;" + WRITER, str(store)]
+def test_processes_make_and_write_one_store_at_the_same_time(store_url: str) -> None:
+    command = [sys.executable, "-c", "import harness.engine;" + WRITER, store_url]
     pipe = subprocess.PIPE
     writers = [
         subprocess.Popen([*command, name], stdin=pipe, stdout=pipe, stderr=pipe, text=True)
@@ -287,23 +288,35 @@ def test_processes_make_and_write_one_store_at_the_same_time(tmp_path: Path) -> 
     for writer in writers:
         out, errors = writer.communicate()
         assert (out, errors) == ("done\n", "")
-    with Store(store, readonly=True) as opened:
+    with Store(store_url, readonly=True) as opened:
         assert len(opened.runs()) == 12
         assert {run.status for run in opened.runs()} == {"finished"}
+        assert {len(list(opened.rows(run))) for run in opened.runs()} == {200}
+        with opened.database.reading() as connection:
+            for table in (samples, completions, scores):  # 400 of each of three, and 400 of all
+                assert (
+                    connection.execute(sa.select(sa.func.count()).select_from(table)).scalar()
+                    == 1600
+                )
 
 
-def test_many_threads_make_one_store_at_the_same_time(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_many_threads_make_one_store_at_the_same_time(
+    tmp_path: Path, request: pytest.FixtureRequest, kind: str
+) -> None:
     """The race for the first table, again and again: it is microseconds wide."""
     from concurrent.futures import ThreadPoolExecutor
     from threading import Barrier
 
     with ThreadPoolExecutor(4) as threads:
         for attempt in range(10):
-            together = Barrier(4)
+            together, url = Barrier(4), str(tmp_path / f"{attempt}.db")
+            if kind == "postgresql":
+                url = request.getfixturevalue("postgres").new_database()
 
-            def make(_: int, together: Barrier = together, attempt: int = attempt) -> int:
+            def make(_: int, together: Barrier = together, url: str = url) -> int:
                 together.wait()
-                with Store(tmp_path / f"{attempt}.db") as store:
+                with Store(url) as store:
                     return len(store.runs())
 
             assert list(threads.map(make, range(4))) == [0] * 4
@@ -329,8 +342,8 @@ def test_ctrl_c_within_a_transaction_waits_for_its_end(tmp_path: Path) -> None:
     assert {row.key for row in keys} == {"schema", "before", "after"}
 
 
-def test_a_store_can_be_given_open_and_stays_open(tmp_path: Path) -> None:
-    with Store(tmp_path / "s.db") as store:
+def test_a_store_can_be_given_open_and_stays_open(store_url: str) -> None:
+    with Store(store_url) as store:
         for _ in range(2):
             evaluate(REFERENCED, generator="recorded", scorers=["match"], store=store)
         assert len(store.runs()) == 1

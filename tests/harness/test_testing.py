@@ -7,9 +7,26 @@ from dataclasses import dataclass
 
 import pytest
 
-from harness import Completion, Component, Credit, Rewarder, Sample, Score, hookimpl, scorer
+from harness import (
+    Completion,
+    Component,
+    Credit,
+    Match,
+    Query,
+    Rewarder,
+    Sample,
+    Score,
+    hookimpl,
+    scorer,
+)
 from harness.errors import PluginError
-from harness.testing import check_generator, check_rewarder, completion, installed
+from harness.testing import (
+    check_generator,
+    check_retriever,
+    check_rewarder,
+    completion,
+    installed,
+)
 
 ANSWERS = [completion("one", "one"), completion("two three", "x"), completion("", "y")]
 
@@ -83,6 +100,55 @@ def test_a_generator_that_breaks_the_contract_is_caught(fault: str, says: str) -
     samples = [Sample(str(i), f"question {i}") for i in range(3)]
     with pytest.raises(AssertionError, match=says):
         check_generator(Repeat(fault), samples)
+
+
+@dataclass
+class Nearest:
+    """Finds numbers by their distance to the query's; `fault` names how it breaks the contract."""
+
+    fault: str = ""
+    asked: int = 0
+
+    def search(self, queries: Sequence[Query], *, k: int) -> list[list[Match]]:
+        self.asked += 1
+        shift = {"drift": self.asked, "batch": len(queries)}.get(self.fault, 0)
+        found = [self._matches(int(query.text) + shift) for query in queries]
+        if self.fault == "small" and k == 1:
+            found = [matches[::-1] for matches in found]
+        if self.fault == "order":
+            found = [*map(list, sorted(found, key=lambda matches: matches[0].id))]
+        given = [m if self.fault == "many" else m[:k] for m in found]
+        return given[1:] if self.fault == "less" else given
+
+    def _matches(self, wanted: int) -> list[Match]:
+        numbers = sorted(range(5), key=lambda n: ((n - wanted) % 5, n))
+        ids = [0, 0, 1] if self.fault == "twice" else numbers
+        return [Match(str(n), float(n)) for n in ids]
+
+
+def test_a_good_retriever_passes_and_its_matches_come_back() -> None:
+    """An empty list of queries is fine too."""
+    found = check_retriever(Nearest(), [Query("3"), Query("1")], k=2)
+    assert [[m.id for m in matches] for matches in found] == [["3", "4"], ["1", "2"]]
+    assert check_retriever(Nearest(), [], k=2) == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        ("less", "one list a query"),
+        ("many", "at most k=3"),
+        ("twice", "no id twice"),
+        ("drift", "asked again"),
+        ("batch", "alone"),
+        ("order", "another order|alone"),
+        ("small", "k=1 is the first"),
+    ],
+)
+def test_a_retriever_that_breaks_the_contract_is_caught(fault: str, says: str) -> None:
+    """Each fault is named by the promise that it breaks."""
+    with pytest.raises(AssertionError, match=says):
+        check_retriever(Nearest(fault), [Query("3"), Query("1")], k=3)
 
 
 def test_a_module_is_installed_only_inside_the_block() -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from harness.cli._telling import print_json
 from harness.cli.data._output import TABLES, refuse_overwriting
+from harness.data.plain import printable
 from harness.errors import DataError, PluginError
 
 if TYPE_CHECKING:
@@ -145,7 +146,8 @@ def _failed(rows: Sequence[Row], found: Sequence[Rephrased | NotAnswered]) -> in
     """How many rows have no new prompt; the first are named."""
     failed = [(row, r) for row, r in zip(rows, found, strict=True) if isinstance(r, Exception)]
     for row, error in failed[:_SHOWN]:
-        print(f"{row.where}: left out: {error.cause}: {error.reason}", file=sys.stderr)
+        told = f"{row.where}: left out: {error.cause}: {error.reason}"
+        print(printable(told), file=sys.stderr)
     if len(failed) > _SHOWN:
         causes = Counter(str(error.cause) for _, error in failed)
         told = ", ".join(f"{n} {cause}" for cause, n in causes.most_common())

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from harness.cli._telling import print_json
 from harness.cli.index._opening import add_reference, writable
 from harness.cli.index.whole import add_specification, report, specification, tell
+from harness.data.plain import printable
 from harness.errors import DataError, HarnessError, PluginError
 
 if TYPE_CHECKING:
@@ -73,9 +74,9 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print_json({"written": done.written, "there": done.there, "unused": list(done.unused)})
         return 0
-    print(done)
+    print(printable(str(done)))
     if done.unused:
-        print(f"columns that were not used: {', '.join(done.unused)}")
+        print(printable(f"columns that were not used: {', '.join(done.unused)}"))
     return 0
 
 

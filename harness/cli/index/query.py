@@ -10,6 +10,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
+from harness.cli._telling import tell
 from harness.cli._types import share
 from harness.cli.index._opening import add_reference, searchable
 from harness.components import Index
@@ -163,12 +164,12 @@ def _print(asked: Asked, matches: Sequence[Match], options: argparse.Namespace) 
         )
         return
     if len(options.texts) + len(options.id) != 1:
-        print(f"{asked.name}:")
+        tell(f"{asked.name}:")
     width = max((len(match.id) for match in matches), default=0)
     for rank, match in enumerate(matches, 1):
         text = " ".join((match.text or "").split())
         text = text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
-        print(f"{rank:3}  {match.distance:10.6f}  {match.id:{width}}  {text}".rstrip())
+        tell(f"{rank:3}  {match.distance:10.6f}  {match.id:{width}}  {text}".rstrip())
     if not matches:
         print("     nothing that passes the filters")
     sys.stdout.flush()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from harness.cli._telling import print_json
 from harness.cli.index._opening import add_reference, managed, writable
+from harness.data.plain import printable
 from harness.errors import HarnessError
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ def _dimensions(reference: str) -> int:
 
 def tell(line: str) -> None:
     """Say on standard error what goes on."""
-    print(line, file=sys.stderr, flush=True)
+    print(printable(line), file=sys.stderr, flush=True)
 
 
 def report(work: Work) -> None:
@@ -143,7 +144,7 @@ def run_describe(options: argparse.Namespace) -> int:
         print_json(described)
         return 0
     for name, value in _flat(described):
-        print(f"{name}: {value}")
+        print(printable(f"{name}: {value}"))
     return 0
 
 
@@ -185,7 +186,7 @@ def run_list(options: argparse.Namespace) -> int:
     if options.json:
         print_json(names)
     else:
-        print(*names, sep="\n")
+        print(printable("\n".join(names)))
     return 0
 
 

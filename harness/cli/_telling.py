@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 
 from harness.components import Completion, Score
@@ -11,6 +13,17 @@ from harness.data.plain import plain, printable
 
 _WIDTH = 80
 _ITEMS = 5
+
+
+@contextmanager
+def unlogged() -> Iterator[None]:
+    """Keep what is logged of broken plugins from where it is printed anyway."""
+    logger = logging.getLogger("harness")
+    before, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = before
 
 
 def print_json(document: object) -> None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import platform
 import re
 from importlib import metadata
 from typing import TYPE_CHECKING
 
-from harness.cli._telling import print_json
+from harness.cli._telling import print_json, unlogged
 from harness.errors import HarnessError
 
 if TYPE_CHECKING:
@@ -29,11 +28,11 @@ def add_parser(commands: Commands) -> None:
     parser.set_defaults(command=run)
 
 
+@unlogged()
 def run(options: argparse.Namespace) -> int:
     """Print what there is, a line each; what is broken says what to do."""
     from harness.loader import default_plugins
 
-    logging.getLogger("harness").disabled = True  # what is broken is printed here
     plugins = default_plugins()
     found: dict[str, dict[str, str]] = {
         "versions": {

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import logging
 from typing import TYPE_CHECKING
 
-from harness.cli._telling import print_json
+from harness.cli._telling import print_json, unlogged
 
 if TYPE_CHECKING:
     from harness.cli._types import Commands
@@ -25,9 +24,9 @@ def add_parser(commands: Commands) -> None:
     parser.set_defaults(command=run)
 
 
+@unlogged()
 def run(options: argparse.Namespace) -> int:
     """Print every component; broken plugins come last, each with its error."""
-    logging.getLogger("harness").disabled = True  # what is broken is printed here
     from harness.building import ROLES
     from harness.loader import default_plugins
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import ast
 import dataclasses
 import difflib
+import functools
 import inspect
 import itertools
-import textwrap
+import linecache
 import tomllib
 import types
 from collections.abc import Mapping, Sequence
@@ -153,17 +154,32 @@ def _type_name(annotation: object) -> str:
 
 def _field_docs(settings: type) -> dict[str, str]:
     try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(settings)))
-    except (OSError, TypeError):
+        file = inspect.getsourcefile(settings)
+    except TypeError:
         return {}
-    body = tree.body[0].body if isinstance(tree.body[0], ast.ClassDef) else []
+    found = _definition(_parsed("".join(linecache.getlines(file or ""))), settings.__qualname__)
     docs: dict[str, str] = {}
-    for statement, following in itertools.pairwise(body):
+    for statement, following in itertools.pairwise(found.body if found else []):
         if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
             text = _literal_text(following)
             if text is not None:
                 docs[statement.target.id] = " ".join(text.split())
     return docs
+
+
+@functools.cache
+def _parsed(source: str) -> ast.Module:
+    """A module's tree: many settings stand in one, and `inspect` would parse it for each."""
+    return ast.parse(source)
+
+
+def _definition(tree: ast.AST, name: str) -> ast.ClassDef | None:
+    """The class of a qualified name, which may stand within classes and functions."""
+    kinds = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    for part in name.replace(".<locals>", "").split("."):
+        named = (n for n in ast.walk(tree) if isinstance(n, kinds) and n.name == part)
+        tree = next(named, ast.Pass())
+    return tree if isinstance(tree, ast.ClassDef) else None
 
 
 def _literal_text(statement: ast.stmt) -> str | None:

@@ -8,8 +8,8 @@
 TRL 0.11.4 runs the loop of the seed notebook, TRL 1.12 its experimental PPO; each has a virtual
 environment of its own, made on first use in .bench/ (some GB, from the package index). All
 train a GPT-2 with random weights on the same rows: 32 a batch, 4 epochs, minibatches of 16, some
-40 new tokens a row. The reward is BERTScore with the packaged MiniLM, bert-score's own in TRL; where
-`ours` computes its update in bfloat16, its scorer does so too.
+40 new tokens a row. The reward is BERTScore with the packaged MiniLM, bert-score's own in TRL;
+where `ours` computes its update in bfloat16, its scorer does so too.
 
 Each loop runs in a process of its own, one after the other in each round; the order turns round
 from round to round. A batch is timed after the models are loaded, and with `tiny` after a batch

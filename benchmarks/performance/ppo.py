@@ -8,8 +8,8 @@
 TRL 0.11.4 runs the loop of the seed notebook, TRL 1.12 its experimental PPO; each has a virtual
 environment of its own, made on first use in .bench/ (some GB, from the package index). All
 train a GPT-2 with random weights on the same rows: 32 a batch, 4 epochs, minibatches of 16, some
-40 new tokens a row. The reward is BERTScore with the packaged MiniLM, bert-score's own in TRL;
-where `ours` computes its update in bfloat16, its scorer does so too.
+40 new tokens a row. The reward is BERTScore with the packaged MiniLM, bert-score's own in TRL.
+`ours bf16` computes the update in bfloat16, `ours all bf16` the score as well.
 
 Each loop runs in a process of its own, one after the other in each round; the order turns round
 from round to round. A batch is timed after the models are loaded, and with `tiny` after a batch
@@ -50,8 +50,9 @@ class Loop:
 LOOPS = {
     "TRL 0.11.4": Loop("trl_0_11", venv="trl011", requirements="trl-0.11.4.txt"),
     "TRL 1.12.0": Loop("trl_1_12", venv="trl112", requirements="trl-1.12.0.txt"),
-    "ours fp32": Loop("ours", ("off",)),
-    "ours bf16": Loop("ours", ("bfloat16",)),
+    "ours fp32": Loop("ours", ("off", "float32")),
+    "ours bf16": Loop("ours", ("bfloat16", "float32")),
+    "ours all bf16": Loop("ours", ("bfloat16", "bfloat16")),
 }
 
 
@@ -198,9 +199,9 @@ def table(size: str, found: dict[str, list[Found]], options: argparse.Namespace)
         f"{BATCH} rows, {EPOCHS} epochs, minibatches of {MINIBATCH}, reward {options.reward}, "
         f"references {options.references}, "
         f"{options.threads} threads; medians of {rounds} x {options.batches} batches\n",
-        f"{'':11} {'CPU s a batch':^37} {'wall s':>7} {'peak':>6} {'tokens':>6}  CPU of this / of",
-        f"{'':11} {'generate':>8} {'reward':>8} {'step':>8} {'total':>8}    {'':7} {'MB':>6} "
-        f"{'a row':>6}  " + "  ".join(name for name in found if name.startswith(OURS)),
+        f"{'':13} {'CPU s a batch':^37} {'wall s':>7} {'peak':>6} {'tokens':>6}  CPU of this / of",
+        f"{'':13} {'generate':>8} {'reward':>8} {'step':>8} {'total':>8}    {'':7} {'MB':>6} "
+        f"{'a row':>6}  " + "  ".join(f"{name:>9}" for name in found if name.startswith(OURS)),
     ]
     lines += [row(name, found) for name in found]
     for name in (name for name in found if name.startswith(OURS)):
@@ -215,12 +216,14 @@ def row(name: str, found: dict[str, list[Found]]) -> str:
         f"{median(of, phase):8.2f}" for phase in ("generation", "reward", "step", "total")
     )
     against = "  ".join(
-        f"{ratio(of, found[other]):8.2f}x" for other in found if other.startswith(OURS)
+        f"{ratio(of, found[other]):{max(8, len(other) - 1)}.2f}x"
+        for other in found
+        if other.startswith(OURS)
     )
     tokens = statistics.mean(t for one in of for t in one["tokens"])
     peak = max(one["peak_mb"] for one in of)
     wall = median(of, "total", "wall")
-    return f"{name:11} {phases}    {wall:7.2f} {peak:6.0f} {tokens:6.1f}  {against}"
+    return f"{name:13} {phases}    {wall:7.2f} {peak:6.0f} {tokens:6.1f}  {against}"
 
 
 def median(runs: Sequence[Found], phase: str, kind: str = "cpu") -> float:

@@ -87,6 +87,11 @@ def train(
     _make_folder(plan.output)
     if not first_process():
         return _run(plan, None, resume)
+    return _recorded(plan, store, resume)
+
+
+def _recorded(plan: TrainingPlan, store: str | Path | Store | None, resume: bool) -> TrainingResult:
+    """Train while the folder is ours; a store that is opened here is closed again."""
     database = store if isinstance(store, Store) else Store(store)
     try:
         with locked(plan.output), session(database, "" if resume else str(time.time_ns())):

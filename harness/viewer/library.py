@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar, cast
 
 from harness.errors import HarnessError
@@ -120,7 +121,10 @@ class Library:
     def overview(self, run: RunRecord, patience: float | None = None) -> Answer[Overview]:
         """What a page says of a run as a whole."""
         version = self.version(run)
-        work = lambda: overview(self._columns_of(run, version))  # noqa: E731
+
+        def work() -> Overview:
+            return overview(self._columns_of(run, version))
+
         return self.jobs.answer(("overview", run.id), version, work, patience=patience)
 
     def columns(self, run: RunRecord) -> Answer[Columns]:
@@ -129,7 +133,7 @@ class Library:
         known = self._columns.peek((run.id, version))
         if known is not None:
             return Answer(known, pending=False)
-        work = lambda: self._columns_of(run, version)  # noqa: E731
+        work = partial(self._columns_of, run, version)
         answer = self.jobs.answer(("columns", run.id), version, work)
         if answer.value is not None and not answer.pending:
             self._columns.get((run.id, version), lambda: cast(Columns, answer.value))
@@ -138,7 +142,7 @@ class Library:
     def comparison(self, first: RunRecord, other: RunRecord, allow: bool) -> Answer[Comparison]:
         """Two runs compared; `allow` compares other scorers and other samples all the same."""
         version = (self.version(first), self.version(other))
-        work = lambda: self._compared(first, other, allow)  # noqa: E731
+        work = partial(self._compared, first, other, allow)
         return self.jobs.answer(("comparison", first.id, other.id, allow), version, work)
 
     def _compared(self, first: RunRecord, other: RunRecord, allow: bool) -> Comparison:
@@ -153,7 +157,7 @@ class Library:
         return found
 
     def _columns_of(self, run: RunRecord, version: tuple[object, ...]) -> Columns:
-        make = lambda: read_columns(self.store, run, self.jobs.stopping)  # noqa: E731
+        make = partial(read_columns, self.store, run, self.jobs.stopping)
         return self._columns.get((run.id, version), make)
 
     def _find(self, text: str, kind: type[R]) -> R:

@@ -24,7 +24,7 @@ def main() -> None:
     from harness_gpt2.ppo import _trainer
 
     warnings.simplefilter("ignore")
-    task, autocast = Task.read(sys.argv[1]), sys.argv[3]
+    task, autocast, dtype = Task.read(sys.argv[1]), *sys.argv[3:5]
     clock = Clock()
     run = _trainer.Training.run
 
@@ -37,7 +37,7 @@ def main() -> None:
         harness.train(
             [sample(i, row) for i, row in enumerate(task.rows)],
             trainer=reference(task, autocast),
-            scorers=[TimedScorer(task, clock, autocast)],
+            scorers=[TimedScorer(task, clock, dtype)],
             output=Path(scratch) / "model",
             store="sqlite://",
         )
@@ -71,8 +71,7 @@ class Steps:
 class TimedScorer:
     """The reward, and the clock of its threads; what comes before it in a batch is generation."""
 
-    def __init__(self, task: Task, clock: Clock, autocast: str) -> None:
-        dtype = "bfloat16" if autocast == "bfloat16" else "float32"
+    def __init__(self, task: Task, clock: Clock, dtype: str) -> None:
         model = f"bertscore:model={task.encoder!r},layer={task.layer},dtype={dtype}"
         self._scorer: Rewarder = harness.scorer(model) if task.reward == "bertscore" else Vowels()
         self._clock = clock

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.vectors._blas import one_thread
 from harness.vectors._space import Doubles, Extent, Places, Scores, Space, Vectors
+from harness.vectors.blas import one_thread
 
 Flags = NDArray[np.bool_]
 
@@ -90,7 +90,7 @@ class _Search:
         self.queries, self.k = queries, k
         self.reached = np.full(len(queries), -np.inf)
         self.hits: list[tuple[Places, Places, Doubles, Doubles]] = []
-        self._choose(wide=not extent.tame)
+        self._choose(wide=not space.narrow(queries, extent))
 
     def _choose(self, *, wide: bool) -> None:
         self.wide = wide
@@ -100,17 +100,18 @@ class _Search:
         """Keep the pairs of a block of rows that may be among the nearest."""
         scores = self._scores(start, stop)
         flat = self._possible(scores)
-        if not self.wide and self._too_many(flat.size, scores.size):
+        bounded = bool((self.reached > -np.inf).all())
+        if (
+            not self.wide
+            and bounded
+            and too_many(flat.size, len(self.queries), scores.size, self.k)
+        ):
             self._choose(wide=True)
             scores = self._scores(start, stop)
             flat = self._possible(scores)
         which, place = np.divmod(flat, stop - start)
         score, error = scores.ravel()[flat].astype(np.float64), self.error[which]
         self.hits.append((which, place + start, score - error, score + error))
-
-    def _too_many(self, possible: int, of: int) -> bool:
-        bounded = bool((self.reached > -np.inf).all())
-        return bounded and possible > len(self.queries) * _MANY * self.k + of // _MANY
 
     def _scores(self, start: int, stop: int) -> Scores:
         vectors, scale, offset = self.source.block(start, stop)
@@ -126,7 +127,8 @@ class _Search:
 
     def _possible(self, scores: Scores) -> Places:
         """The places, in the flat scores, of those that may be among the k nearest."""
-        self.reached = np.maximum(self.reached, _reached_by(scores, self.k) - self.error)
+        known = np.where(np.isnan(scores), -np.inf, scores)
+        self.reached = np.maximum(self.reached, reached_by(known, self.k) - self.error)
         least = (self.reached - self.error).astype(scores.dtype)
         least = np.nextafter(least, scores.dtype.type(-np.inf))
         return np.flatnonzero(scores >= least[:, None])
@@ -151,7 +153,12 @@ class _Search:
         return last
 
 
-def _reached_by(scores: Scores, k: int) -> Doubles:
+def too_many(possible: int, queries: int, of: int, k: int) -> bool:
+    """Whether so many pairs may be among the nearest that closer scores cost less than they do."""
+    return possible > queries * _MANY * k + of // _MANY
+
+
+def reached_by(scores: Scores, k: int) -> Doubles:
     """A score that at least `k` of each query's reach, or -inf: the k-th best, or somewhat less.
 
     Of many scores the k-th best maximum of a group of them serves, which is much cheaper.
@@ -162,8 +169,7 @@ def _reached_by(scores: Scores, k: int) -> Doubles:
     groups = count // _GROUP
     if groups >= 4 * k:
         folded = scores[:, : groups * _GROUP].reshape(len(scores), _GROUP, groups)
-        scores = np.fmax.reduce(folded, axis=1)
-    known = np.where(np.isnan(scores), -np.inf, scores)
-    place = known.shape[1] - k
-    reached: Doubles = np.partition(known, place, axis=1)[:, place].astype(np.float64)
+        scores = folded.max(axis=1)
+    place = scores.shape[1] - k
+    reached: Doubles = np.partition(scores, place, axis=1)[:, place].astype(np.float64)
     return reached

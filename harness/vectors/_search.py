@@ -11,6 +11,7 @@ from harness.datapoints import Query
 from harness.vectors import _exact
 from harness.vectors._exact import Source
 from harness.vectors._filters import Key, filter_key, within_limit
+from harness.vectors._single import nearest_to_one
 from harness.vectors._space import Doubles, Places, Vectors
 from harness.vectors._table import Eligible, Table
 from harness.vectors._tree import Tree
@@ -84,7 +85,7 @@ def search(table: Table, tree: Tree | None, vectors: Vectors, like: Query, plan:
     eligible = table.eligible(like)
     count = table.count if eligible is None else len(eligible.rows)
     wanted = _candidates(plan, count, table.count)
-    if plan.exact or tree is None or not wanted:
+    if plan.exact or tree is None or not wanted or not table.space.narrow(queries, table.extent):
         return _exactly(table, queries, eligible, plan)
     which, rows = _by_tree(tree, queries, eligible, plan, wanted, count / table.count)
     found = _ranked(table, queries, which, rows, plan)
@@ -120,10 +121,14 @@ def _by_tree(
 
 def _exactly(table: Table, queries: Doubles, eligible: Eligible | None, plan: Plan) -> Found:
     source = table.source() if eligible is None else eligible.source
-    if plan.crowding_limit is None:
-        which, rows = _exact.nearest(table.space, table.extent, queries, source, plan.k)
-        return _ranked(table, queries, which, rows, plan)
-    return _exactly_uncrowded(table, queries, source, plan)
+    if plan.crowding_limit is not None:
+        return _exactly_uncrowded(table, queries, source, plan)
+    if len(queries) == 1:
+        alive = table.count if eligible is None else len(eligible.rows)
+        if one := nearest_to_one(table.space, table.extent, queries, source, alive, plan.k):
+            return Found(*one, np.array([0, len(one[0])]))
+    which, rows = _exact.nearest(table.space, table.extent, queries, source, plan.k)
+    return _ranked(table, queries, which, rows, plan)
 
 
 def _exactly_uncrowded(table: Table, queries: Doubles, source: Source, plan: Plan) -> Found:

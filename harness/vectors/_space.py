@@ -20,6 +20,7 @@ Scores = NDArray[np.float32] | NDArray[np.float64]
 
 _PAIR_NUMBERS = 1 << 22
 _SMALLEST, _LARGEST = 1e-15, 1e15
+_LEAST_SCORE, _MOST_SCORE = 1e-30, 1e37
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,7 @@ class Space:
         self.measure, self.dimensions = measure, dimensions
         self.unit = normalise == "unit_l2" or measure == "cosine"
         self.larger_is_nearer = measure == "dot_product"
+        self.scaled, self.moved = self.unit, measure == "squared_l2"
 
     def prepared(self, queries: Vectors) -> Doubles:
         """Queries in float64, of length 1 where that is what is compared."""
@@ -61,12 +63,13 @@ class Space:
         """The distance of each vector, (n, dimensions), to the prepared query `which` names."""
         step = max(1, _PAIR_NUMBERS // self.dimensions)
         parts = [
-            self._distances(queries[which[start : start + step]], vectors[start : start + step])
+            self.distances_to(queries[which[start : start + step]], vectors[start : start + step])
             for start in range(0, len(vectors), step)
         ]
         return np.concatenate(parts) if parts else np.empty(0)
 
-    def _distances(self, queries: Doubles, vectors: Vectors) -> Doubles:
+    def distances_to(self, queries: Doubles, vectors: Vectors) -> Doubles:
+        """The distance of each vector to the prepared query beside it, or to the only one."""
         wide = vectors.astype(np.float64)
         if self.unit:
             wide = _unit(wide)
@@ -87,7 +90,7 @@ class Space:
 
     def scale(self, norms: Doubles) -> Vectors | None:
         """What to multiply products with stored vectors by, in float32; None for nothing."""
-        if not self.unit:
+        if not self.scaled:
             return None
         with np.errstate(over="ignore"):
             inverse: Doubles = np.divide(1, norms, out=np.zeros_like(norms), where=norms > 0)
@@ -95,7 +98,7 @@ class Space:
 
     def offset(self, norms: Doubles) -> Vectors | None:
         """What to add to products with stored vectors, in float32; None for nothing."""
-        if self.measure != "squared_l2":
+        if not self.moved:
             return None
         lengths = (norms > 0).astype(np.float64) if self.unit else norms
         with np.errstate(over="ignore"):
@@ -137,16 +140,27 @@ class Space:
         and Stability of Numerical Algorithms, 2002, section 3.1), with room for the rest.
         """
         rounding = 2.0**-53 if wide or self.measure == "l1" else 2.0**-24
+        found: Doubles = (self.dimensions + 8) * rounding * self._largest(queries, longest)
+        return found
+
+    def narrow(self, queries: Doubles, extent: Extent) -> bool:
+        """Whether float32 can hold the scores of these queries: none overflows or vanishes."""
+        if not extent.tame or self.measure == "l1":
+            return False
+        largest = self._largest(queries, extent.longest)
+        return bool((largest > _LEAST_SCORE).all() and (largest < _MOST_SCORE).all())
+
+    def _largest(self, queries: Doubles, longest: float) -> Doubles:
+        """How large a score of each query can be, where no vector is longer than this."""
         lengths: Doubles = np.sqrt(_row_sums(queries**2))
         stored = 1.0 if self.unit else longest
         if self.measure == "l1":
-            size = np.sqrt(self.dimensions) * (lengths + stored)
+            lengths = float(np.sqrt(self.dimensions)) * (lengths + stored)
         elif self.measure == "squared_l2":
-            size = stored * (2 * lengths + stored)
+            lengths = stored * (2 * lengths + stored)
         else:
-            size = stored * lengths
-        found: Doubles = (self.dimensions + 8) * rounding * size
-        return found
+            lengths = stored * lengths
+        return lengths
 
 
 def norms(vectors: Vectors) -> Doubles:
@@ -166,4 +180,6 @@ def _row_sums(values: Doubles) -> Doubles:
 
 def _unit(wide: Doubles) -> Doubles:
     lengths = np.sqrt(_row_sums(wide**2))
-    return np.divide(wide, lengths[:, None], out=np.zeros_like(wide), where=lengths[:, None] > 0)
+    lengths[lengths == 0] = 1
+    unit: Doubles = wide / lengths[:, None]
+    return unit

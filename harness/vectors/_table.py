@@ -190,9 +190,10 @@ class Table:
         return Source(self.vectors, None, None, scale, offset, alive)
 
     def _columns(self) -> tuple[Vectors | None, Vectors | None]:
-        scaled = self.space.scale(np.empty(0)) is not None
-        moved = self.space.offset(np.empty(0)) is not None
-        return self._scale.values if scaled else None, self._offset.values if moved else None
+        return (
+            self._scale.values if self.space.scaled else None,
+            self._offset.values if self.space.moved else None,
+        )
 
     def eligible(self, query: Query) -> Eligible | None:
         """The living rows that pass the query's restricts; None for all of them."""

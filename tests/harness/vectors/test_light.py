@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from harness.vectors._blas import one_thread
+from harness.vectors.blas import one_thread
 
 USE = """
 from harness.components import *

@@ -87,6 +87,30 @@ def test_neighbours_are_those_of_float64(
     np.testing.assert_allclose(distances, own, rtol=1e-6, atol=1e-12 * length)
 
 
+@pytest.mark.parametrize("measure", MEASURES)
+@pytest.mark.parametrize(
+    ("stored", "asked"),
+    [(1, 1), (1e10, 1e30), (1, 1e37), (1e-10, 1e-30), (1e-14, 1e-37), (1e25, 1)],
+)
+@pytest.mark.parametrize("count", [40, 2000])
+def test_a_query_finds_alone_what_it_finds_among_others(
+    measure: Measure, stored: float, asked: float, count: int
+) -> None:
+    rng = np.random.default_rng(count)
+    vectors = (stored * rng.standard_normal((count, 9))).astype(np.float32)
+    queries = (asked * rng.standard_normal((4, 9))).astype(np.float32)
+    index = index_of(vectors, measure)
+    index.remove([str(row) for row in range(0, count, 7)])
+    true = true_distances(queries, vectors, measure, "none")
+    true[:, ::7] = -np.inf if measure == "dot_product" else np.inf
+    nearest = np.sort(-true if measure == "dot_product" else true, axis=1)[:, :7]
+    together = index.search([Query(vector=query) for query in queries], k=7)
+    for query, matches, expected in zip(queries, together, np.abs(nearest), strict=True):
+        assert index.search([Query(vector=query)], k=7) == [matches]
+        found = [abs(match.distance) for match in matches]
+        np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-12)
+
+
 @pytest.mark.parametrize("count", [20, 5000])
 @pytest.mark.parametrize("measure", MEASURES)
 def test_equal_distances_come_in_the_order_of_their_last_write(

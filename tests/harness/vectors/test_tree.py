@@ -158,6 +158,14 @@ def test_vectors_that_would_overflow_are_searched_exactly(index: VectorIndex) ->
     assert index.search([Query(vector=(1.0,) * DIMENSIONS)], k=1)[0][0].id == "huge"
 
 
+def test_queries_that_would_overflow_are_searched_exactly(index: VectorIndex) -> None:
+    index.prepare()
+    query = np.full(DIMENSIONS, 1e38, np.float32)
+    [[found]] = index.search([Query(vector=query)], k=1)
+    assert has_tree(index)
+    assert index.search([Query(vector=query)], k=1, exact=True) == [[found]]
+
+
 def test_compacting_keeps_the_tree(index: VectorIndex) -> None:
     queries = clustered(50, seed=1)
     index.prepare()

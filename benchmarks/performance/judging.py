@@ -1,7 +1,7 @@
 """Judging through the harness against the bare SDK: judgements a second, in good weather and bad.
 
-    python benchmarks/performance/judging.py
-    python benchmarks/performance/judging.py --long 4000
+    python -m benchmarks.performance.judging
+    python -m benchmarks.performance.judging --long 4000
 
 A server on loopback, in a process of its own, replies after 100 ms; each variant is a process too,
 and has imported its modules when the clock starts. `serial` asks one after the other, as a loop
@@ -11,9 +11,10 @@ nothing checked. `harness` is `harness.evaluate`, every reply and score in the s
 
 `weather` is the same with 19.5 % of the replies faulty, `calm` its counterpart with none; `--long`
 is how many both judge. A sample that is told to wait a second, twice over, ends more than two
-seconds after it began, whatever the client does, and if it is among the last so does the run: that
-share is told, and is less of a longer run. The scores of `weather` that differ from those of `calm`
-are counted: what the server says of a question is always the same, so there must be none.
+seconds after it began, whatever the client does, and if it is among the last so does the run: what
+that takes of a client that costs nothing is told beside (`ideal_client.py`). The scores of
+`weather` that differ from those of `calm` are counted: what the server says of a question is always
+the same, so there must be none.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from benchmarks.performance.ideal_client import Weather
 from harness import Sample
 
 LATENCY_S, AT_ONCE, TIMEOUT_S = 0.1, 64, 1.0
@@ -162,7 +164,15 @@ def serving(*options: str) -> Iterator[Mapping[str, str]]:
 def measured(variant: str, count: int) -> Result:
     """One variant, in a process of its own, against a server of its own."""
     with serving(*(["--mix"] if variant == "weather" else [])) as server:
-        command = [sys.executable, __file__, "--child", variant, "--url", server["openai_url"]]
+        command = [
+            sys.executable,
+            "-m",
+            __spec__.name,
+            "--child",
+            variant,
+            "--url",
+            server["openai_url"],
+        ]
         child = subprocess.run(
             [*command, "--judgements", str(count)], capture_output=True, text=True, check=False
         )
@@ -218,13 +228,12 @@ def _print(found: Mapping[str, list[Result]], counts: Mapping[str, int]) -> None
 
 
 def _print_bound(found: Mapping[str, list[Result]], counts: Mapping[str, int]) -> None:
-    """What the weather takes of any client: requests again, and waits that end after the rest."""
+    """What the weather takes of any client, at the rate that was measured."""
     asked = int(str(_ledger(found["weather"][0])["requests"])) / counts["weather"]
-    calm = statistics.median(map(_wall, found["calm"])) / counts["calm"]
-    last = 2 * WAIT_S + 3 * LATENCY_S
-    share = last / calm / counts["weather"]
-    print(f"  {asked:.2f} of that are requests; a sample near the end that is told twice to wait")
-    print(f"  adds {last:.1f} s whatever the client does: {share:.2f} of calm's time")
+    weather = Weather(counts["weather"], AT_ONCE, LATENCY_S, WAIT_S, TIMEOUT_S)
+    calm_s = statistics.median(map(_wall, found["calm"]))
+    print(f"  a client that costs nothing would take {weather.said(calm_s)} in such weather; here")
+    print(f"  {asked:.2f} requests a judgement were made")
 
 
 def _ratios(

@@ -155,15 +155,15 @@ class Caller:
 
     async def _persist(self, work: _Work) -> Answer:
         """Try until there is a reply, or none can be had."""
-        failures = tries = 0
+        failures = limits = 0
         while True:
             try:
-                return await self._try(work, tries)
+                return await self._try(work, failures + limits)
             except CallError as error:
-                tries += 1
-                failures += error.failure is not Failure.RATE_LIMIT
+                limited = error.failure is Failure.RATE_LIMIT
+                limits, failures = limits + limited, failures + (not limited)
                 self._give_up(error, failures, work.spending)
-                await self._wait(error, tries, work)
+                await self._wait(error, limits if limited else failures, work)
 
     async def _try(self, work: _Work, urgency: int) -> Answer:
         """One call, which has a place in the window until it is recorded."""
@@ -257,8 +257,9 @@ class Caller:
             tried = f" ({failures} tries)" if failures > 1 else ""
             raise NotAnswered(_CAUSES[error.failure], f"{error}{tried}") from error
 
-    async def _wait(self, error: CallError, tries: int, work: _Work) -> None:
-        backoff = min(_BACKOFF_S * 2 ** (tries - 1), _LONGEST_S)
+    async def _wait(self, error: CallError, times: int, work: _Work) -> None:
+        """Wait before the next try, after `times` failures of this kind."""
+        backoff = min(_BACKOFF_S * 2 ** (times - 1), _LONGEST_S)
         seconds = backoff * self._jitter.uniform(0.5, 1.0)
         if error.retry_after_s:
             seconds = error.retry_after_s * self._jitter.uniform(1.0, 1.1)

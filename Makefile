@@ -6,7 +6,7 @@ BIN := .venv/bin
 export OMP_WAIT_POLICY := passive
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: demo test lint bench bench-ppo docs audit clean
+.PHONY: demo test lint trust bench bench-ppo docs changes audit clean
 
 demo: .venv/installed
 	$(BIN)/harness models fetch minilm
@@ -20,12 +20,19 @@ lint: .venv/installed
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
+# Tries to break promises, and writes docs/trust.md. ROW runs one row: ROW=test_kill.py::test_run.
+ROUNDS ?= 50
+trust: .venv/installed
+	SAMESCORE_TRUST_ROUNDS=$(ROUNDS) SAMESCORE_TRUST_SEED=$(SEED) \
+		SAMESCORE_TRUST_TABLE=docs/trust.md $(BIN)/python -m pytest -n 2 'tests/trust/$(ROW)'
+	test -n '$(ROW)' || $(BIN)/python -m tests.trust.fuzz_coverage --every --seconds 5
+
 bench: .venv/installed
 	$(BIN)/harness models fetch minilm
 	$(BIN)/python benchmarks/performance/start.py
 	$(BIN)/python benchmarks/performance/overhead.py
 	$(BIN)/python benchmarks/performance/bertscore.py
-	$(BIN)/python benchmarks/performance/judging.py
+	$(BIN)/python -m benchmarks.performance.judging
 	$(BIN)/harness models fetch glove
 	$(BIN)/python benchmarks/performance/vectors.py glove
 	$(BIN)/python benchmarks/performance/vectors.py synthetic
@@ -37,8 +44,15 @@ bench-ppo: .venv/installed
 	$(BIN)/harness models fetch minilm
 	$(BIN)/python benchmarks/performance/ppo.py
 
+# The reference pages, then the site in site/. A warning is an error; no network is needed.
 docs: .venv/installed
 	$(BIN)/python docs/make_reference.py
+	$(BIN)/sphinx-build -c docs -d build/doctrees -E -W --keep-going -n -q . site
+	@echo 'look at it: $(BIN)/python -m http.server -d site -b 127.0.0.1'
+
+# What CHANGELOG.md would get at a release.
+changes: .venv/installed
+	@$(BIN)/towncrier build --draft --version next
 
 # What is installed, as CycloneDX; and its known holes, which needs the network.
 audit: .venv/installed
@@ -52,4 +66,4 @@ audit: .venv/installed
 	touch $@
 
 clean:
-	rm -rf .venv .samescore .bench
+	rm -rf .venv .samescore .bench build site

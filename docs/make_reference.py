@@ -10,6 +10,7 @@ import argparse
 import dataclasses
 import importlib
 import inspect
+import json
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -56,6 +57,7 @@ FOR_PLUGINS = (
     "harness.testing.faults.Faults",
     "harness.testing.scripted.Scripted",
 )
+WIDTH = 90
 FOLDER = Path(__file__).parent / "reference"
 NOTE = "<!-- Made by docs/make_reference.py from the code; edit the code. -->\n"
 
@@ -65,7 +67,7 @@ def hooks() -> str:
     lines = [NOTE, "# Hooks", "", str(inspect.getdoc(hookspecs))]
     for name, function in vars(hookspecs).items():
         if name.startswith("harness_"):
-            lines += ["", f"## `{name}`", "", "```python", name + _signature(function), "```", ""]
+            lines += ["", f"## `{name}`", "", "```python", _stub(name, function), "```", ""]
             lines += _markdown(str(inspect.getdoc(function)))
     return "\n".join(lines) + "\n"
 
@@ -83,12 +85,42 @@ def python() -> str:
 
 
 def _entry(name: str, value: object) -> list[str]:
-    """A name with its signature and its docstring."""
-    lines = ["", f"## `{name}`", ""]
-    if inspect.isfunction(value) or (isinstance(value, type) and dataclasses.is_dataclass(value)):
-        short = name.rpartition(".")[2]
-        lines += ["```python", f"{short}{_signature(value)}", "```", ""]
-    return lines + _markdown(str(inspect.getdoc(value) or "") if callable(value) else "")
+    """A name as a stub of it, its docstring, and its methods."""
+    lines, short = ["", f"## `{name}`", ""], name.rpartition(".")[2]
+    if inspect.isfunction(value):
+        lines += ["```python", _stub(short, value), "```", ""]
+    elif isinstance(value, type) and dataclasses.is_dataclass(value):
+        lines += ["```python", f"class {short}:", *(_fields(value) or ["    ..."]), "```", ""]
+    elif isinstance(value, type) and "__init__" in vars(value) and not _is_protocol(value):
+        lines += ["```python", _stub("__init__", vars(value)["__init__"]), "```", ""]
+    lines += _markdown(str(inspect.getdoc(value) or "") if callable(value) else "")
+    return lines + (_methods(value) if isinstance(value, type) else [])
+
+
+def _fields(kind: type) -> list[str]:
+    """The fields of a dataclass as they would be written, with the text below them."""
+    docs, lines = {setting.name: setting.doc for setting in describe(kind)}, []
+    for field in dataclasses.fields(kind):
+        default = "" if field.default is dataclasses.MISSING else f" = {_value(field.default)}"
+        if field.default_factory is not dataclasses.MISSING:
+            default = f" = field(default_factory={_value(field.default_factory)})"
+        lines.append(f"    {field.name}: {_annotation(field.type)}{default}")
+        if docs[field.name]:
+            lines.append(f'    """{docs[field.name]}"""')
+    return lines
+
+
+def _methods(kind: type) -> list[str]:
+    """Public methods and properties, each with the first paragraph of its docstring."""
+    lines = []
+    for name, member in vars(kind).items():
+        found = getattr(member, "__func__", member)
+        if name.startswith("_") or not (inspect.isfunction(found) or isinstance(found, property)):
+            continue
+        doc = " ".join((inspect.getdoc(found) or "").partition("\n\n")[0].split())
+        shown = name if isinstance(found, property) else name + _signature(found)
+        lines.append(f"- `{shown}`" + (f": {doc}" if doc else ""))
+    return ["", *lines] if lines else []
 
 
 def commands() -> str:
@@ -151,11 +183,58 @@ def _markdown(doc: str) -> list[str]:
     return [*lines, *code]
 
 
+def _stub(name: str, function: Callable[..., object]) -> str:
+    """A function as its stub has it; a parameter a line where that is long."""
+    start = "async def" if inspect.iscoroutinefunction(function) else "def"
+    text = f"{start} {name}{_signature(function)}: ..."
+    if len(text) <= WIDTH:
+        return text
+    *parameters, end = _parts(function)
+    return "\n".join([f"{start} {name}(", *(f"    {p}," for p in parameters), f"){end}: ..."])
+
+
 def _signature(function: Callable[..., object]) -> str:
-    """The signature with its annotations as they are written, not as text in quotes."""
-    text = str(inspect.signature(function)).replace("<factory>", "{}")
-    text = re.sub(r"<function (\w+) at 0x[0-9a-f]+>", r"\1", text)
-    return re.sub(r"(: |-> )'([^']+)'", r"\1\2", text)
+    *parameters, end = _parts(function)
+    return f"({', '.join(parameters)}){end}"
+
+
+def _parts(function: Callable[..., object]) -> list[str]:
+    """Each parameter but `self`, with its annotation as it is written; last, what is returned."""
+    signature, parts, keywords = inspect.signature(function), [], False
+    for name, parameter in signature.parameters.items():
+        star = "*" * [0, 0, 1, 0, 2][parameter.kind]
+        if parameter.kind == parameter.KEYWORD_ONLY and not keywords:
+            parts.append("*")
+        keywords |= parameter.kind in (parameter.KEYWORD_ONLY, parameter.VAR_POSITIONAL)
+        if parts or name not in ("self", "cls"):
+            parts.append(_parameter(star + name, parameter))
+    result = signature.return_annotation
+    return [*parts, "" if result is signature.empty else f" -> {_annotation(result)}"]
+
+
+def _parameter(name: str, parameter: inspect.Parameter) -> str:
+    has_type = parameter.annotation is not parameter.empty
+    text = f"{name}: {_annotation(parameter.annotation)}" if has_type else name
+    if parameter.default is parameter.empty:
+        return text
+    return text + (" = " if has_type else "=") + _value(parameter.default)
+
+
+def _annotation(annotation: object) -> str:
+    return annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
+
+
+def _value(default: object) -> str:
+    """A default as it would be written."""
+    if isinstance(default, str):
+        return json.dumps(default, ensure_ascii=False)
+    if not (inspect.isfunction(default) or isinstance(default, type)):
+        return repr(default)
+    return "..." if default.__name__.startswith("_") else default.__name__
+
+
+def _is_protocol(kind: type) -> bool:
+    return bool(getattr(kind, "_is_protocol", False))
 
 
 def _walk(
@@ -171,7 +250,8 @@ def _walk(
 def _option(action: argparse.Action) -> str:
     name = ", ".join(action.option_strings) or str(action.metavar or action.dest)
     value = f" {action.metavar}" if action.option_strings and action.metavar else ""
-    return f"| `{name}{value}` | {action.help} |"
+    told = " ".join(str(action.help).split())
+    return f"| `{name}{value}` | {told} |"
 
 
 def main() -> int:

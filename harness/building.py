@@ -17,14 +17,15 @@ from harness.fingerprint import code_digest, deciding
 from harness.references import Reference
 from harness.settings import build_settings
 
-Role = Literal["generator", "rewarder", "judge", "retriever", "trainer"]
-ROLES: tuple[Role, ...] = ("generator", "rewarder", "judge", "retriever", "trainer")
+Role = Literal["generator", "rewarder", "judge", "retriever", "trainer", "executor"]
+ROLES: tuple[Role, ...] = ("generator", "rewarder", "judge", "retriever", "trainer", "executor")
 _CALLS: dict[Role, tuple[str, tuple[object, ...], dict[str, object]]] = {
     "generator": ("generate", ([],), {"attempt": 0}),
     "rewarder": ("score", ([],), {}),
     "judge": ("judge", (None,), {}),
     "retriever": ("search", ([],), {"k": 1}),
     "trainer": ("train", (None,), {}),
+    "executor": ("open", (None, ()), {}),
 }
 
 
@@ -86,16 +87,32 @@ def _built(registered: Registered, reference: Reference) -> Built:
     telemetry.switch_off()
     instance = component.build(settings)
     _check(component.name, registered.role, instance)
-    description: dict[str, object] = {
+    description = _described(registered, settings)
+    if isinstance(instance, Identified):
+        description["identity"] = dict(instance.identity())
+    return Built(instance, registered.role, description)
+
+
+def describe(registered: Registered, reference: Reference) -> dict[str, object]:
+    """What a component's fingerprint is taken of, less what it knows only once it is built.
+
+    Raises:
+        PluginError: for settings that cannot be used.
+    """
+    component = registered.component
+    settings = build_settings(component.name, component.settings, reference.settings)
+    return _described(registered, settings)
+
+
+def _described(registered: Registered, settings: object) -> dict[str, object]:
+    component = registered.component
+    return {
         "name": component.name,
         "distribution": registered.plugin.distribution,
         "version": registered.plugin.version,
         "settings": deciding(settings),
         "code": code_digest(_source(component.build)),
     }
-    if isinstance(instance, Identified):
-        description["identity"] = dict(instance.identity())
-    return Built(instance, registered.role, description)
 
 
 def _source(build: Any) -> str:

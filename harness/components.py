@@ -333,11 +333,12 @@ class NoSettings:
 
 @dataclass(frozen=True, slots=True)
 class Component(Generic[T_co]):
-    """A named way to build a generator, rewarder, judge, retriever or trainer.
+    """A named way to build a generator, rewarder, judge, retriever, trainer or executor.
 
     `settings` is a frozen dataclass in a light module: its fields are the keys of a reference
     and the help. `build(settings)` may import what is heavy. `requires` is what pip should
-    install when an import fails, such as `samescore[bertscore]`.
+    install when an import fails, such as `samescore[bertscore]`. What `calls` services stays in
+    the run's own process, wherever its executor takes the rest: calls are counted and kept there.
     """
 
     name: str
@@ -345,6 +346,7 @@ class Component(Generic[T_co]):
     settings: type = NoSettings
     summary: str = ""
     requires: str = ""
+    calls: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,41 +1,42 @@
 """Running an evaluation: generate in batches, score in batches, record each batch at once.
 
-While a batch is scored, the next one is generated. Each scorer has a thread of its own, so it
-is never called twice at a time, and one that waits on a network does not hold up the others. Judges
-alone are given several batches at once: a slow judgement does not hold up the next batch.
+While a batch is scored, the next one is generated. Where that happens, and how many batches may be
+under way, is an executor's affair; this module alone reads the store and writes it.
 """
 
 from __future__ import annotations
 
 import contextlib
-import contextvars
 import json
+import logging
+import os
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar, cast
 
-from harness.api import generator as build_generator
-from harness.api import scorer as build_scorer
 from harness.calls.sessions import Session, session
+from harness.clock import now
 from harness.components import Completion, Generator, Judge, Rewarder, Run, Sample, Score
 from harness.errors import HarnessError, UnscoredError
 from harness.evaluation import Evaluation
+from harness.executors import Executor, Workers
+from harness.executors import executor as build_executor
+from harness.executors.local import Local
 from harness.fingerprint import differences
 from harness.guards import GuardedGenerator, GuardedScorer
-from harness.judging import JudgeScorer
 from harness.loader import default_plugins
-from harness.plan import Plan, Work, labelled, select
+from harness.plan import Plan, Work, select
 from harness.provenance import provenance
 from harness.store import Store
 from harness.store.schema import Placed, RunRecord, to_json
 
-# Batches that may wait for their scores while the next one is generated: judges wait on a network,
-# and one slow judgement in each batch must not leave them idle.
-_IN_FLIGHT, _IN_FLIGHT_OF_JUDGES = 2, 8
+T = TypeVar("T")
+
+_GRACE_S = 5.0  # that scorers have, after an interruption, to end what they are busy with
 
 
 def evaluate(
@@ -51,6 +52,7 @@ def evaluate(
     max_unscored: float = 0.1,
     cluster: str | None = None,
     name: str = "",
+    executor: str | Executor | None = None,
 ) -> Evaluation:
     """Answer samples with a generator, score the answers, and record everything.
 
@@ -69,6 +71,8 @@ def evaluate(
         cluster: The metadata key of the group that a sample belongs to, for cluster-robust
             intervals; repeats of a sample are a cluster without it.
         name: What the run is called; a pytest benchmark gives its id.
+        executor: Where the work is done: a reference such as `ray:address=HOST:PORT`, or an
+            executor of your own; None for this process. It decides no result.
 
     Raises:
         UnscoredError: if a scorer leaves more than that share unscored, or scores nothing.
@@ -77,16 +81,17 @@ def evaluate(
     """
     _check_options(scorers, repeats, max_unscored)
     chosen = select(samples, rows=rows, limit=limit)
-    answering = build_generator(generator)
-    scoring = labelled(build_scorer(s) for s in scorers)
-    database = store if isinstance(store, Store) else Store(store)
+    doing = Local() if executor is None else build_executor(executor)
     salt = "" if resume else str(time.time_ns())
-    plan = Plan(chosen, answering, scoring, repeats, cluster, name, salt)
-    try:
-        return Pipeline(plan, database, max_unscored).run()
-    finally:
-        if not database.in_memory and database is not store:
-            database.close()
+    with _in_this_folder(), doing.open(generator, scorers) as workers:
+        parts = workers.generator, dict(workers.scorers)
+        plan = Plan(chosen, *parts, repeats, cluster, name, salt)
+        database = store if isinstance(store, Store) else Store(store)
+        try:
+            return Pipeline(plan, database, max_unscored, workers).run()
+        finally:
+            if not database.in_memory and database is not store:
+                database.close()
 
 
 def _check_options(scorers: object, repeats: int, max_unscored: float) -> None:
@@ -96,6 +101,15 @@ def _check_options(scorers: object, repeats: int, max_unscored: float) -> None:
         raise HarnessError(f"repeats is {repeats}; it must be at least 1")
     if not 0 <= max_unscored <= 1:
         raise HarnessError(f"max_unscored is {max_unscored}; it is a share between 0 and 1")
+
+
+class _Generating(NamedTuple):
+    """A batch with the generator: what the store had of it, and what is being made."""
+
+    batch: list[Work]
+    done: dict[str, Completion]
+    missing: list[Work]
+    made: Future[list[Completion]]
 
 
 class _Batch(NamedTuple):
@@ -112,19 +126,21 @@ class _Batch(NamedTuple):
 class Pipeline:
     """One run under way."""
 
-    def __init__(self, plan: Plan, store: Store, max_unscored: float) -> None:
+    def __init__(self, plan: Plan, store: Store, max_unscored: float, workers: Workers) -> None:
         self._plan, self._store, self._max_unscored = plan, store, max_unscored
+        self._workers = workers
         self._plugins = default_plugins()
         origin = provenance(p.distribution for p in self._plugins.loaded if p.distribution)
         self._record = RunRecord(
-            plan.id, plan.name, "running", plan.total, plan.config, origin, time.time()
+            plan.id, plan.name, "running", plan.total, plan.config, origin, now()
         )
         labels = self._record.scorers
         label = plan.generator.label
         changes = tuple(_changes(store.latest(plan.name), plan)) if plan.name else ()
         self._run = Run(plan.id, plan.name, label, labels, plan.total, store.shown, changes)
         self._observed = self._plugins.observed("harness_completion_scored")
-        self._waiting: deque[_Batch] = deque()
+        self._generating: list[_Generating] = []
+        self._waiting: list[_Batch] = []
         self._scored: Counter[str] = Counter()
         self._causes: dict[str, Counter[str]] = {label: Counter() for label in labels}
         self._reasons: dict[str, str] = {}
@@ -138,7 +154,7 @@ class Pipeline:
         with self._recording_the_end(), session(self._store, self._plan.salt) as calls:
             self._work(calls)
             self._check_scored()
-        record = replace(self._record, status="finished", finished=time.time())
+        record = replace(self._record, status="finished", finished=now())
         evaluation = Evaluation(record, self._store)
         self._plugins.tell("harness_run_finished", run=self._run, evaluation=evaluation)
         return evaluation
@@ -156,54 +172,58 @@ class Pipeline:
             self._store.finish(self._plan.id, status)
 
     def _work(self, calls: Session) -> None:
-        with contextlib.ExitStack() as stack:
-            # Two labels may stand for one object, which has one thread all the same.
-            pools = {
-                id(scorer.component): stack.enter_context(_threads_for(scorer))
-                for scorer in {id(s.component): s for s in self._plan.scorers.values()}.values()
-            }
-            threads = {label: pools[id(s.component)] for label, s in self._plan.scorers.items()}
-            try:
-                for batch in self._plan.batches():
-                    self._start_scoring(self._complete(batch), threads)
-                    self._settle(_IN_FLIGHT_OF_JUDGES if self._judges() else _IN_FLIGHT)
-                self._settle(0)
-            except BaseException:
-                calls.stop()
-                self._keep_what_is_paid_for(threads)
-                raise
+        workers = self._workers
+        try:
+            for batch in self._plan.batches():
+                if self._under_way({w.key for w in batch}):  # samples of equal content
+                    self._settle(0, 0)
+                self._start_generating(batch)
+                self._settle(workers.generating, workers.scoring)
+            self._settle(0, 0)
+        except BaseException:
+            calls.stop()
+            workers.stop()
+            self._keep_what_is_paid_for()
+            raise
 
-    def _judges(self) -> bool:
-        return any(isinstance(s.component, JudgeScorer) for s in self._plan.scorers.values())
+    def _under_way(self, keys: set[str]) -> bool:
+        generating = (w.key in keys for g in self._generating for w in g.batch)
+        return any(generating) or any(not keys.isdisjoint(b.completions) for b in self._waiting)
 
-    def _complete(self, batch: list[Work]) -> dict[str, list[Completion]]:
-        """The completions of a batch by key: found in the store, or generated and recorded."""
-        generator = self._plan.generator
+    def _start_generating(self, batch: list[Work]) -> None:
+        """Have the completions made that the store does not have."""
         work = {w.key: w for w in batch}
         done = self._store.completions({key: w.sample for key, w in work.items()})
         missing = [w for key, w in work.items() if key not in done]
-        made = generator.generate([w.sample for w in missing], attempt=batch[0].attempt)
-        done.update(zip((w.key for w in missing), made, strict=True))
+        made: Future[list[Completion]] = Future()
+        if missing:
+            samples = [w.sample for w in missing]
+            made = self._workers.generate(samples, attempt=batch[0].attempt)
+        else:
+            made.set_result([])
+        self._generating.append(_Generating(batch, done, missing, made))
+
+    def _completed(self, generating: _Generating) -> dict[str, list[Completion]]:
+        """The completions of a batch by key: found in the store, or made and recorded now."""
+        batch, done, missing, made = generating
+        done.update(zip((w.key for w in missing), made.result(), strict=True))
         placed = [
             Placed(w.key, w.ordinal, w.sample.id, w.digest, w.cluster, done[w.key]) for w in batch
         ]
-        new = {w.key for w in missing}
-        if not self._store.add_completions(self._plan.id, generator.fingerprint, placed, new):
+        new = {w.key: w.sample for w in missing}
+        fingerprint = self._plan.generator.fingerprint
+        if not self._store.add_completions(self._plan.id, fingerprint, placed, set(new)):
             # Another process was first; what it recorded is what scores belong to.
-            done.update(self._store.completions({key: work[key].sample for key in new}))
-        rows: dict[str, list[Completion]] = {key: [] for key in work}
+            done.update(self._store.completions(new))
+        rows: dict[str, list[Completion]] = {w.key: [] for w in batch}
         for w in batch:
             found = done[w.key]
             same = found.sample is w.sample
             rows[w.key].append(found if same else replace(found, sample=w.sample))
         return rows
 
-    def _start_scoring(
-        self, completions: dict[str, list[Completion]], threads: Mapping[str, ThreadPoolExecutor]
-    ) -> None:
+    def _start_scoring(self, completions: dict[str, list[Completion]]) -> None:
         """Hand each scorer what it has no recorded score for."""
-        if any(key in batch.completions for batch in self._waiting for key in completions):
-            self._settle(0)
         scorers = self._plan.scorers
         found = self._store.scores(list(completions), [s.fingerprint for s in scorers.values()])
         batch = _Batch(completions, {})
@@ -218,35 +238,58 @@ class Pipeline:
             missing = [key for key in completions if key not in known]
             if missing:
                 items = [completions[key][0] for key in missing]
-                context = contextvars.copy_context()
-                future = threads[label].submit(context.run, scorer.score, items)
-                batch.owed[label] = missing, future
+                batch.owed[label] = missing, self._workers.score(label, items)
 
-    def _settle(self, leave: int) -> None:
-        """Record the scores of the oldest batches, until `leave` of them wait."""
-        while len(self._waiting) > leave:
-            batch = self._waiting[0]
-            for label in list(batch.owed):
+    def _settle(self, generating: int, scoring: int) -> None:
+        """Record what comes, until so many batches are being made, and so many wait for scores."""
+        while True:
+            self._record_what_came()
+            if len(self._generating) <= generating and len(self._waiting) <= scoring:
+                return
+            self._await_any()
+
+    def _await_any(self) -> None:
+        futures = [cast("Future[object]", generating.made) for generating in self._generating]
+        for batch in self._waiting:
+            futures += [cast("Future[object]", future) for _, future in batch.owed.values()]
+        wait(futures, return_when=FIRST_COMPLETED)
+
+    def _record_what_came(self) -> None:
+        for generating in [g for g in self._generating if g.made.done()]:
+            self._start_scoring(self._completed(generating))
+            self._generating.remove(generating)
+        for batch in list(self._waiting):
+            for label in [label for label, (_, future) in batch.owed.items() if future.done()]:
                 self._record_scores(label, batch)
-            self._waiting.popleft()
-            self._check_share()
+            if not batch.owed:
+                self._waiting.remove(batch)
+                self._check_share()
 
     def _record_scores(self, label: str, batch: _Batch) -> None:
-        """Wait for a scorer's answer, and record it; until then it stays owed."""
+        """Record a scorer's answer; until then it stays owed."""
         keys, future = batch.owed[label]
         scored = dict(zip(keys, future.result(), strict=True))
         self._store.add_scores(self._plan.scorers[label].fingerprint, scored)
         del batch.owed[label]
         self._tell(label, batch.completions, scored)
 
-    def _keep_what_is_paid_for(self, threads: Mapping[str, ThreadPoolExecutor]) -> None:
-        """After an interruption: start nothing more, and record what scorers are busy with."""
-        for thread in threads.values():
-            thread.shutdown(wait=False, cancel_futures=True)
+    def _keep_what_is_paid_for(self) -> None:
+        """After an interruption: record what generator and scorers were busy with."""
+        until = time.monotonic() + _GRACE_S
+        for generating in self._generating:
+            if _came(generating.made, until):
+                self._completed(generating)
+        busy: Counter[str] = Counter()
         for batch in self._waiting:
-            for label, (_, future) in list(batch.owed.items()):
-                if not future.cancelled() and future.exception() is None:
+            for label in list(batch.owed):
+                if _came(batch.owed[label][1], until):
                     self._record_scores(label, batch)
+                elif batch.owed[label][1].running():
+                    busy[label] += len(batch.owed[label][0])
+        for label, count in busy.items():
+            logging.getLogger("harness").warning(
+                f"harness: {label} is still busy with {count} completions; nobody waits for it"
+            )
 
     def _tell(
         self, label: str, completions: Mapping[str, list[Completion]], scored: Mapping[str, Score]
@@ -288,9 +331,20 @@ class Pipeline:
         )
 
 
-def _threads_for(scorer: GuardedScorer) -> ThreadPoolExecutor:
-    judges = isinstance(scorer.component, JudgeScorer)
-    return ThreadPoolExecutor(_IN_FLIGHT_OF_JUDGES + 1 if judges else 1, "harness-scorer")
+def _came(future: Future[T], until: float) -> bool:
+    """Wait for what was not cancelled; whether it ended well and in time."""
+    done, _ = wait([future], timeout=max(0.0, until - time.monotonic()))
+    return bool(done) and not future.cancelled() and future.exception() is None
+
+
+@contextlib.contextmanager
+def _in_this_folder() -> Iterator[None]:
+    """A component may change the current folder; files of the user's belong into this one."""
+    folder = Path.cwd()
+    try:
+        yield
+    finally:
+        os.chdir(folder)
 
 
 def _changes(before: RunRecord | None, plan: Plan) -> list[str]:

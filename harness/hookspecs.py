@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         TrainingStep,
     )
     from harness.evaluation import Evaluation
+    from harness.executors import Executor
 
 hookspec = pluggy.HookspecMarker("harness")
 hookimpl = pluggy.HookimplMarker("harness")
@@ -113,6 +114,22 @@ def harness_trainers() -> Iterable[Component[Trainer]]:
         @hookimpl
         def harness_trainers():
             yield Component("best-of-n", build=BestOfN, settings=BestOfNSettings)
+    """
+    yield from ()
+
+
+@hookspec
+def harness_executors() -> Iterable[Component[Executor]]:
+    """Register components that do the work of a run: here, on other machines, on accelerators.
+
+    When: once, the first time that a component is looked up by name.
+    Return: the components; `build(settings)` gives an object with
+    `open(generator, scorers)`, whose `with` gives a `harness.executors.Workers`.
+
+    Example:
+        @hookimpl
+        def harness_executors():
+            yield Component("slurm", build=Slurm, settings=SlurmSettings)
     """
     yield from ()
 

@@ -24,6 +24,29 @@ def is_gone(process: str) -> bool:
     return bool(was["boot"] != _boot() or _ended(was["pid"], was["started"]))
 
 
+def writing_to(database: Path) -> list[str]:
+    """The processes that write to a SQLite file in WAL mode now, where the system tells."""
+    try:
+        inode = str(Path(f"{database}-shm").stat().st_ino)
+        locks = (_PROC / "locks").read_text("ascii").splitlines()
+    except OSError:
+        return []
+    fields = [line.split() for line in locks]
+    # As "1: POSIX ADVISORY WRITE 4242 00:2a:77 120 120"; byte 120 is the writer's.
+    found = [
+        f[4] for f in fields if f[3] == "WRITE" and f[5].endswith(f":{inode}") and f[6] == "120"
+    ]
+    return [f"process {pid}{_command(pid)}" for pid in found]
+
+
+def _command(pid: str) -> str:
+    try:
+        told = (_PROC / pid / "cmdline").read_bytes().decode("utf-8", "replace")
+    except OSError:
+        return ""
+    return f" ({' '.join(told.split(chr(0)))[:60].strip()})"
+
+
 def _ended(pid: int, started: str) -> bool:
     try:
         os.kill(pid, 0)

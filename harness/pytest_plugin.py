@@ -38,6 +38,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--samescore-rows", action="append", metavar="GLOB", help="take these samples")
     group.addoption("--samescore-report-json", metavar="FILE", help="write results as JSON")
     group.addoption("--samescore-max-unscored", type=float, metavar="SHARE", help="0.1")
+    group.addoption("--samescore-executor", metavar="REF", help="where the work is done: local")
     group.addoption("--samescore-json-to", type=int, metavar="N", help="file number, for JSON")
 
 
@@ -183,7 +184,7 @@ class _Reporter:
             session.exitstatus = codes[0] if codes else session.exitstatus
         ordered = sorted(self._results, key=lambda result: str(result["benchmark"]))
         if not self._tell({"exit_code": int(session.exitstatus), "benchmarks": ordered}):
-            session.exitstatus = session.exitstatus or pytest.ExitCode.INTERNAL_ERROR
+            session.exitstatus = session.exitstatus or _CODES["input"]
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Show every result in one table, and the rows that failed a threshold."""
@@ -263,7 +264,7 @@ def _lowest(evaluation: Evaluation, count: int = 5) -> list[str]:
 
 
 def _given(config: pytest.Config) -> dict[str, object]:
-    names = ("store", "limit", "rows", "max_unscored")
+    names = ("store", "limit", "rows", "max_unscored", "executor")
     options = {name: config.getoption(f"samescore_{name}") for name in names}
     return {name: value for name, value in options.items() if value is not None}
 

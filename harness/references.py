@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from harness.errors import PluginError
 
 _LABEL = re.compile(r"(?P<label>[^:=\s]+)=(?P<rest>.*)", re.DOTALL)
+_KEY = re.compile(r"[\w.-]+")
 _NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
@@ -43,7 +44,7 @@ def parse(text: str) -> Reference:
     settings: dict[str, object] = {}
     for part in _split(rest):
         key, equals, value = part.partition("=")
-        if not equals or not key.strip():
+        if not equals or not _KEY.fullmatch(key.strip()):
             raise PluginError(f"{part!r} in {text!r} is no setting; write KEY=VALUE")
         if key.strip() in settings:
             raise PluginError(f"{text!r} gives {key.strip()!r} twice")
@@ -64,16 +65,23 @@ def is_name(text: str) -> bool:
 
 def _written(value: object) -> str:
     """A value as a reference has it; quoted where the grammar would split it."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, list | tuple):
-        return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, bool | list | tuple):
+        return as_toml(value)
     text = str(value)
     try:
-        whole = _split(f"={text}") == [f"={text}"]
+        whole = _split(f"={text},") == [f"={text}", ""]  # also where another one follows
     except PluginError:
         whole = False
-    return text if whole else json.dumps(text, ensure_ascii=False)
+    return text if whole else as_toml(text)
+
+
+def as_toml(value: object) -> str:
+    """A value as the settings of a reference read it; what is no number, truth or list is text."""
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(as_toml, value))}]"
+    if isinstance(value, int | float):
+        return str(value).lower()
+    return json.dumps(str(value), ensure_ascii=False).replace("\x7f", r"\u007f")
 
 
 def _split(text: str) -> list[str]:

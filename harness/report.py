@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.data.plain import plain, printable
+from harness.data.writing import replacing
 from harness.hookspecs import hookimpl
 
 if TYPE_CHECKING:
@@ -32,9 +33,8 @@ class JsonReport:
     @hookimpl
     def harness_report(self, report: Mapping[str, object]) -> None:
         """Write the report."""
-        partial = self._file.with_name(self._file.name + ".partial")
-        partial.write_text(_document(report), "utf-8")
-        partial.replace(self._file)
+        with replacing(self._file) as temporary:
+            temporary.write_text(_document(report), "utf-8")
 
 
 class JsonStream:

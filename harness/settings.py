@@ -9,11 +9,11 @@ import functools
 import inspect
 import itertools
 import linecache
-import tomllib
 import types
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
+from harness.data.toml import read_toml
 from harness.errors import HarnessError, PluginError
 
 _EXPECTED: Mapping[object, str] = {
@@ -134,10 +134,16 @@ def _text(value: object) -> str:
 
 def _read(text: str) -> object:
     """A TOML value (number, boolean, quoted text, list), or else the text itself."""
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    if text.lstrip()[:3] in ('"""', "'''"):  # references know no such quotes
         return text
+    try:
+        found = read_toml(f"table = {{value = {text}}}")  # where no comment or line can follow
+    except ValueError:
+        return text
+    table = found["table"]
+    return (
+        table["value"] if len(found) == 1 and isinstance(table, dict) and len(table) == 1 else text
+    )
 
 
 def _default(field: dataclasses.Field[Any]) -> str:

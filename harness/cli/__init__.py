@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import io
 import os
@@ -11,6 +12,7 @@ import traceback
 from argparse import SUPPRESS
 
 from harness import telemetry
+from harness.cli._telling import results_alone
 from harness.errors import HarnessError
 
 _COMMANDS = (
@@ -66,13 +68,14 @@ def main(arguments: list[str] | None = None) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     telemetry.switch_off()
     try:
-        return int(options.command(options))
+        with results_alone() if _wants_json(options) else contextlib.nullcontext():
+            return int(options.command(options))
     except HarnessError as error:
         if os.environ.get("HARNESS_TRACE"):
             traceback.print_exc()
-        from harness.data.plain import printable
+        from harness.data.plain import in_one_line
 
-        print(f"harness: error: {printable(str(error))}", file=sys.stderr)
+        print(f"harness: error: {in_one_line(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(
@@ -83,6 +86,11 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+
+
+def _wants_json(options: argparse.Namespace) -> bool:
+    """Whether a command's output is JSON; `harness run` sees to that where it becomes pytest."""
+    return bool(getattr(options, "json", False)) and not getattr(options, "passes_on", False)
 
 
 class _ShowVersion(argparse.Action):

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import asdict
+from typing import TextIO
 
 from harness.components import Completion, Score
 from harness.data.plain import plain, printable
@@ -26,9 +29,50 @@ def unlogged() -> Iterator[None]:
         logger.disabled = before
 
 
+_results: TextIO | None = None
+
+
+@contextmanager
+def results_alone() -> Iterator[None]:
+    """Have `print_json` alone print to standard output: what plugins print goes to standard error.
+
+    So does what programs print that they start, where this process has a standard output.
+    """
+    global _results
+    kept, _results = _results, sys.stdout
+    with redirect_stdout(sys.stderr), _own_number() as stream:
+        _results = stream or _results
+        try:
+            yield
+        finally:
+            _results.flush()
+            _results = kept
+
+
+@contextmanager
+def _own_number() -> Iterator[TextIO | None]:
+    """Standard output under another number, while its own one leads to standard error."""
+    try:
+        real = sys.__stdout__ is not None and _results is sys.__stdout__ and os.fstat(2)
+    except OSError:
+        real = False
+    if not real or _results is None:
+        yield None
+        return
+    _results.flush()
+    number = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        with os.fdopen(os.dup(number), "w", errors="backslashreplace") as stream:
+            yield stream
+    finally:
+        os.dup2(number, 1)
+        os.close(number)
+
+
 def print_json(document: object) -> None:
     """Print one JSON document; numbers that JSON lacks are null."""
-    print(json.dumps(plain(document), indent=2, ensure_ascii=False))
+    print(json.dumps(plain(document), indent=2, ensure_ascii=False), file=_results)
 
 
 def origin(git: object) -> str:

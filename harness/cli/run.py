@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from harness.cli._types import count, share
 from harness.errors import HarnessError
 
-_OPTIONS = ("store", "limit", "rows", "report_json", "max_unscored")
+_OPTIONS = ("store", "limit", "rows", "report_json", "max_unscored", "executor")
 
 if TYPE_CHECKING:
     from harness.cli._types import Commands
@@ -44,6 +44,11 @@ def add_parser(commands: Commands) -> None:
         type=share,
         metavar="SHARE",
         help="fail when more than this share has no score (0.1)",
+    )
+    parser.add_argument(
+        "--executor",
+        metavar="REF",
+        help="where the work is done: local, ray, ray:HOST:PORT, ray:KEY=VALUE,… (local)",
     )
     parser.set_defaults(command=run, passes_on=True)
 

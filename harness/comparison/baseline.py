@@ -51,7 +51,14 @@ def read_baseline(file: str | Path) -> dict[str, Side]:
         sides = {str(s["suite"]): _side(s, path) for s in found["suites"]} if known else {}
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (
+        ValueError,
+        TypeError,
+        KeyError,
+        AttributeError,
+        OverflowError,
+        RecursionError,
+    ) as error:
         raise DataError(
             f"{path} is no baseline; `harness compare RUN --save-baseline {path}` writes one"
         ) from error

@@ -14,6 +14,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
+from harness.data.plain import DEEPEST, plain
 from harness.data.rows import Row
 from harness.data.samples import text_in
 from harness.errors import DataError
@@ -151,7 +152,7 @@ def _rest(row: Row) -> dict[str, object]:
 
 
 def _checked(row: Row, value: object) -> list[Message]:
-    found = _decoded(row, value)
+    found = _plain(row, _decoded(row, value), DEEPEST - 1)
     if not isinstance(found, list) or not found:
         raise DataError(
             f"{row.where}: {MESSAGES!r} is {_brief(found)}; it must be a list of one or more"
@@ -169,7 +170,14 @@ def _decoded(row: Row, value: object) -> object:
         raise DataError(
             f"{row.where}: {MESSAGES!r} is {_brief(value)}, no JSON ({error}); mend it or empty it"
         ) from error
-    return decoded
+    return _plain(row, decoded, DEEPEST - 2)
+
+
+def _plain(row: Row, value: object, deepest: int) -> object:
+    try:
+        return plain(value, deepest)
+    except TypeError as error:
+        raise DataError(f"{row.where}: {MESSAGES!r}: {error}; leave such values out") from error
 
 
 def _message(row: Row, number: int, value: object) -> Message:

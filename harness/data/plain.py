@@ -8,15 +8,19 @@ from collections.abc import Mapping, Set
 from datetime import date, time
 from decimal import Decimal
 
+_LINE = 2000
+DEEPEST = 100
+"""Levels of lists and mappings that a value may have: some hundreds end in Python's own limit."""
 
-def plain(value: object) -> object:
+
+def plain(value: object, deepest: int = DEEPEST) -> object:
     """The JSON value (None, bool, int, float, str, list, dict) that stands for `value`.
 
     NaN and infinities, which JSON lacks, become None; so do pandas' NA and NaT. Scalars and
     arrays of numpy and pandas become plain ones, dates ISO 8601 text, whole decimals integers.
 
     Raises:
-        TypeError: if there is no such value, as for bytes.
+        TypeError: if there is no such value, as for bytes, or for what is nested too deeply.
     """
     if value is None or isinstance(value, bool | str):
         return str(value) if isinstance(value, str) else value
@@ -24,10 +28,12 @@ def plain(value: object) -> object:
         return int(value)
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else None
+    if not deepest:
+        raise TypeError(f"what is nested more than {DEEPEST} deep is no JSON value of ours")
     if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
+        return {str(key): plain(item, deepest - 1) for key, item in value.items()}
     if isinstance(value, list | tuple | Set):
-        return [plain(item) for item in value]
+        return [plain(item, deepest - 1) for item in value]
     return _scalar(value)
 
 
@@ -36,6 +42,12 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c in "\n\t" or unicodedata.category(c) != "Cc" else "�" for c in text)
+
+
+def in_one_line(text: str) -> str:
+    """What a person is told of a mistake: a line that commands nothing, and fits on a page."""
+    line = printable(" ".join(text.split()))
+    return line if len(line) <= _LINE else f"{line[:_LINE]}…"
 
 
 def _scalar(value: object) -> object:

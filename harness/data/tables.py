@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import difflib
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import chain
@@ -137,8 +138,8 @@ def _csv_problem(error: csv.Error) -> str:
 
 
 def _unique(path: Path, columns: list[str]) -> list[str]:
-    for name in columns:
-        if columns.count(name) > 1:
+    for name, count in Counter(columns).items():
+        if count > 1:
             raise DataError(f"{path}: two columns are called {name!r}; rename one")
     return columns
 
@@ -213,8 +214,8 @@ def _read_parquet(path: Path) -> Iterator[Row]:
                 for values in batch.to_pylist():
                     number += 1
                     yield Row(values, str(path), number)
-    except (pa.ArrowException, OSError) as error:
-        what = str(error).splitlines()[0]
+    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
+        what = next(iter(str(error).splitlines()), type(error).__name__)
         raise DataError(f"{path} cannot be read as Parquet: {what}") from error
 
 

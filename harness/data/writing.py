@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import secrets
 import shutil
@@ -22,6 +23,10 @@ Rows = Iterator[list[object]]
 """Rows as lists of JSON values, in the order of the columns."""
 
 _CHUNK = 10_000
+_ROOM = 2**20  # bytes: with less than that free a disk counts as full
+_OF_DISKS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
+# What the writers of safetensors and of torch, which raise errors of their own, say of a full disk.
+_SIGNS = ("os error 28", "os error 27", "inline_container", "iostream error")
 
 
 def write_table(
@@ -139,6 +144,22 @@ def replacing(path: Path) -> Iterator[Path]:
         raise DataError(f"{path} cannot be written: {error.strerror or error}") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def is_full(folder: Path) -> bool:
+    """Whether the disk of a folder has no room for anything; False where that cannot be known."""
+    try:
+        return shutil.disk_usage(folder).free < _ROOM
+    except OSError:
+        return False
+
+
+def not_written(error: BaseException) -> str:
+    """Why the system could not write, of any library's error; empty for another error."""
+    if isinstance(error, OSError) and error.errno in _OF_DISKS:
+        return error.strerror or str(error)
+    told = " ".join(str(error).split())
+    return told[:200] if any(sign in told for sign in _SIGNS) else ""
 
 
 def _write_csv(path: Path, rows: Rows, columns: list[str]) -> None:

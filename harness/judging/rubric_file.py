@@ -5,13 +5,13 @@ from __future__ import annotations
 import difflib
 import math
 import re
-import tomllib
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn, cast, get_args
 
+from harness.data.toml import read_toml
 from harness.errors import DataError
 from harness.judging.rubric import Kind, Need, Option, Question, Rubric
 
@@ -86,8 +86,8 @@ def read_rubric(path: Path) -> Rubric:
         DataError: naming the file, the question, the key and the remedy.
     """
     try:
-        values = tomllib.loads(path.read_text("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        values = read_toml(path.read_text("utf-8"))
+    except (ValueError, OSError) as error:
         raise DataError(f"{path}: cannot be read as TOML: {error}") from error
     return parsed(str(path), values)
 

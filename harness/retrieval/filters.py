@@ -18,7 +18,7 @@ _OPS: dict[str, NumericOp] = {
     "<": "LESS",
     ">": "GREATER",
 }
-_WHERE = re.compile(r"\s*(?P<name>[^<>=!]+?)\s*(?P<op><=|>=|!=|==|=|<|>)\s*(?P<value>\S+)\s*")
+_OP = re.compile("(<=|>=|!=|==|=|<|>)")
 
 
 def restricts(allow: Iterable[str] = (), deny: Iterable[str] = ()) -> tuple[Restrict, ...]:
@@ -42,11 +42,11 @@ def where(text: str) -> NumericRestrict:
     Raises:
         DataError: for a text of another form.
     """
-    match = _WHERE.fullmatch(text)
-    value = match and _number(match["value"])
-    if match is None or value is None:
+    name, op, rest = map(str.strip, (*_OP.split(text, 1), "", "")[:3])
+    value = _number(rest)
+    if not name or "!" in name or value is None:
         raise DataError(f"{text!r} is no numeric filter; write NAME<=NUMBER, as in price<=10")
-    return NumericRestrict(match["name"], value, _OPS[match["op"]])
+    return NumericRestrict(name, value, _OPS[op])
 
 
 def _tokens(texts: Iterable[str], side: str) -> dict[str, tuple[str, ...]]:

@@ -15,6 +15,9 @@ from harness.building import ROLES, Role
 from harness.errors import HarnessError
 from harness.loader import GROUP, default_plugins
 
+ROLES_WRITTEN: tuple[Role, ...] = ("rewarder", "judge", "generator", "retriever", "trainer")
+"""The roles of which a package is written; who writes an executor reads `harness.executors`."""
+
 _PYPI = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?", re.IGNORECASE | re.ASCII)
 _LONGEST = 100
 _OURS = "harness", "samescore"

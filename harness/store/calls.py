@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal, cast
@@ -11,10 +10,11 @@ from typing import Literal, cast
 import sqlalchemy as sa
 
 from harness.calls.values import Reply, Token
+from harness.clock import now
 from harness.components import Call, Usage
 from harness.data.plain import storable
 from harness.store.database import Database
-from harness.store.schema import metadata, to_json
+from harness.store.schema import as_written, metadata, to_json
 
 _CHUNK = 500
 _ANSWERED = ("stop", "length", "refusal")
@@ -79,9 +79,14 @@ class Calls:
         with self._database.reading() as connection:
             for row in connection.execute(sa.select(calls.c.provider, calls.c.usage)):
                 count, total = totals.get(row.provider, (0, Usage(cost_usd=0.0)))
-                used = Usage(**json.loads(row.usage)) if row.usage else Usage(cost_usd=0.0)
+                used = _usage(row.usage) or Usage(cost_usd=0.0)
                 totals[row.provider] = count + 1, total + used
         return totals
+
+
+@as_written
+def _usage(text: str | None) -> Usage | None:
+    return Usage(**json.loads(text)) if text else None
 
 
 def _answered() -> sa.ColumnElement[bool]:
@@ -101,16 +106,17 @@ def _row(record: CallRecord) -> Mapping[str, object]:
         "model": reply.model,
         "request_id": reply.request_id,
         "latency_s": record.call.latency_s,
-        "created": time.time(),
+        "created": now(),
     }
 
 
+@as_written
 def _reply(row: sa.Row[tuple[object, ...]]) -> Reply:
     tokens = json.loads(row.tokens) if row.tokens else []
     return Reply(
         text=row.text,
         finish=cast(Literal["stop", "length", "refusal"], row.outcome),
-        usage=Usage(**json.loads(row.usage)) if row.usage else None,
+        usage=_usage(row.usage),
         model=row.model,
         request_id=row.request_id,
         tokens=tuple(

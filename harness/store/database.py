@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import threading
+import warnings
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,13 +17,17 @@ from urllib.parse import quote
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from harness.data.writing import is_full
 from harness.errors import StoreError
+from harness.processes import writing_to
+from harness.store.schema import DamagedError
 
 if TYPE_CHECKING:
     from sqlalchemy.dialects.sqlite import Insert
 
 DEFAULT = Path(".samescore") / "store.db"
 _INSTALL = "pip install 'samescore[postgresql]'"
+_PATIENCE_S = 60.0  # how long to wait for another process that writes
 
 
 class Database:
@@ -39,12 +44,15 @@ class Database:
             self.shown = given.render_as_string(hide_password=True)
             parsed = _with_driver(given)
             self.insert = _insert_for(parsed)
-            self._engine = _connectable(parsed, readonly)
-        except (sa.exc.ArgumentError, ValueError) as error:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", sa.exc.SAWarning)  # of options that no driver has
+                self._engine = _connectable(parsed, readonly)
+        except (sa.exc.ArgumentError, sa.exc.SAWarning, TypeError, ValueError) as error:
             shown = without_password(self.url)
             raise StoreError(f"{shown!r} is no store: give a file or a database URL") from error
         except ImportError as error:
             raise StoreError(f"the store {self.shown} needs {_needed(error)}") from error
+        self._file: tuple[int, int] | None = None
         self._driver_error: type[Exception] = self._engine.dialect.loaded_dbapi.Error
         # Python 3.13 warns of a connection that is left to the garbage collector.
         weakref.finalize(self, self._engine.dispose)
@@ -58,8 +66,19 @@ class Database:
         """A transaction, committed at the end; Ctrl-C waits until then."""
         with _uninterrupted(), self._telling("write to"), self._engine.begin() as connection:
             if connection.dialect.name == "sqlite":
+                self._refuse_another_file()
                 connection.exec_driver_sql("BEGIN IMMEDIATE")  # sqlite3 begins late, or not at all
             yield connection
+
+    def _refuse_another_file(self) -> None:
+        """SQLite goes on writing to a file that was removed: what it records is lost."""
+        file = _identity(self._engine.url.database)
+        self._file = self._file or file
+        if file != self._file:
+            raise StoreError(
+                f"the store {self.shown} was removed or replaced by another file meanwhile; "
+                "what was recorded in it is where it went"
+            )
 
     def alone(self, connection: Connection) -> None:
         """Keep others from changing tables until this transaction ends; SQLite does it anyway."""
@@ -71,7 +90,7 @@ class Database:
     @contextlib.contextmanager
     def reading(self) -> Iterator[Connection]:
         """A connection to read from."""
-        with self._telling("read"), self._engine.connect() as connection:
+        with self._telling("read"), self._connected() as connection:
             yield connection
 
     def upsert(self, table: sa.Table, over: sa.ColumnElement[bool]) -> Insert:
@@ -100,16 +119,34 @@ class Database:
         values = [tuple(row[key] for key in order) for row in rows] if order else list(rows)
         return connection.exec_driver_sql(str(compiled), values).rowcount
 
+    def _connected(self) -> Connection:
+        try:
+            return self._engine.connect()
+        except (TypeError, ValueError) as error:  # drivers look at hosts and options only now
+            raise StoreError(f"{self.shown} is no store: {error}") from error
+
     @contextlib.contextmanager
     def _telling(self, doing: str) -> Iterator[None]:
         try:
             yield
+        except DamagedError as error:
+            raise StoreError(f"{self.shown} is damaged: {error}; take a copy of it") from error
         except (sa.exc.DBAPIError, self._driver_error, UnicodeEncodeError) as error:
             why = error.orig if isinstance(error, sa.exc.DBAPIError) else error
             line = " ".join(str(why).split())
             raise StoreError(
-                f"cannot {doing} the store {self.shown}: {line}; choose another with --store"
+                f"cannot {doing} the store {self.shown}: {line}; {self._remedy(line)}"
             ) from error
+
+    def _remedy(self, line: str) -> str:
+        """What the user can do about an error of the database."""
+        file = Path(self._engine.url.database or "")
+        if "is locked" in line:
+            others = " and ".join(writing_to(file)) or "another process"
+            return f"{others} has been writing to it for {_PATIENCE_S:g} s: wait for it, or end it"
+        if "is full" in line or ("I/O error" in line and is_full(file.parent)):
+            return "make room on its disk, and the same command goes on"
+        return "choose another with --store"
 
 
 @contextlib.contextmanager
@@ -141,7 +178,16 @@ def store_url(url: str | Path | None) -> str:
 
 def without_password(text: str) -> str:
     """Text whose URLs have their passwords starred out."""
-    return re.sub(r"(://[^:/@\s]*):[^/\s]*@", r"\1:***@", text)
+    return re.sub(r"(:/{2,}[^:/@\s]*):[^/\s]*@", r"\1:***@", text)
+
+
+def _identity(database: str | None) -> tuple[int, int] | None:
+    """Which file that is, whatever it is called; None for one in memory or that is not there."""
+    try:
+        found = Path(database or "").stat() if database not in (None, "", ":memory:") else None
+    except OSError:
+        return None
+    return (found.st_dev, found.st_ino) if found else None
 
 
 def _with_driver(url: sa.URL) -> sa.URL:
@@ -164,7 +210,7 @@ def _connectable(url: sa.URL, readonly: bool) -> sa.Engine:
         return connectable(url, readonly=readonly)
     if url.get_backend_name() != "sqlite":
         return sa.create_engine(url)
-    arguments = {"timeout": 60, "check_same_thread": False}
+    arguments = {"timeout": _PATIENCE_S, "check_same_thread": False}
     if url.database in (None, "", ":memory:"):
         return sa.create_engine(url, poolclass=sa.pool.StaticPool, connect_args=arguments)
     file = Path(str(url.database))
@@ -194,8 +240,11 @@ def _tune_sqlite(connection: object, _: object) -> None:
     """WAL lets others read meanwhile; with it, NORMAL survives a killed process."""
     execute = connection.execute  # type: ignore[attr-defined]
     with contextlib.suppress(Exception):  # a read-only file keeps the journal that it has
-        execute("PRAGMA journal_mode=WAL")
+        new = execute("PRAGMA page_count").fetchone() == (0,)
+        if new or execute("SELECT 1 FROM meta WHERE key = 'schema'").fetchone():
+            execute("PRAGMA journal_mode=WAL")  # and another program's file the one that it has
     execute("PRAGMA synchronous=NORMAL")
+    execute("PRAGMA cache_size=-65536")  # KiB: keys are digests, so every insert is anywhere
     execute("PRAGMA wal_autocheckpoint=8000")  # pages: 32 MB between two waits for the disk
 
 

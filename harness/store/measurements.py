@@ -6,17 +6,17 @@ A benchmark that measures, say, an index at several settings records one each ti
 from __future__ import annotations
 
 import json
-import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from harness.clock import now
 from harness.data.plain import json_object
 from harness.store.database import Database
 from harness.store.prefixes import one_of
-from harness.store.schema import metadata, to_json
+from harness.store.schema import as_written, mapping_of, metadata, to_json
 
 measurements = sa.Table(
     "measurements",
@@ -51,7 +51,7 @@ def measured(
     name: str, kind: str, *, config: Mapping[str, object], figures: Mapping[str, object]
 ) -> MeasurementRecord:
     """A record of now, with an id of its own."""
-    return MeasurementRecord(uuid.uuid4().hex[:12], name, kind, time.time(), config, figures)
+    return MeasurementRecord(uuid.uuid4().hex[:12], name, kind, now(), config, figures)
 
 
 class Measurements:
@@ -98,12 +98,13 @@ class Measurements:
         return one_of(self.all(), prefix, noun="measurement", where=self._database.shown)
 
 
+@as_written
 def _record(row: sa.Row[tuple[object, ...]]) -> MeasurementRecord:
     return MeasurementRecord(
         id=row.id,
         name=row.name,
         kind=row.kind,
         opened=row.opened,
-        config=json.loads(row.config),
-        figures=json.loads(row.figures),
+        config=mapping_of(json.loads(row.config)),
+        figures=mapping_of(json.loads(row.figures)),
     )

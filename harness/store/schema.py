@@ -6,20 +6,26 @@ scorer). Runs only refer to them, so two runs share what they have in common.
 
 from __future__ import annotations
 
+import functools
 import json
-import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, astuple, dataclass
-from typing import NamedTuple, cast
+from typing import NamedTuple, ParamSpec, TypeVar, cast
 
 import sqlalchemy as sa
 
+from harness.clock import now
 from harness.components import Call, Completion, Credit, Finish, Sample, Score, Unscored, Usage
 from harness.data.plain import storable
+from harness.errors import StoreError
 from harness.processes import is_gone, this_process
 
 SCHEMA_VERSION = "3"
 FIRST_RELEASED = "3"  # from here on every schema can be brought to the current one
+
+P = ParamSpec("P")
+T = TypeVar("T")
+_DAMAGE = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
 
 metadata = sa.MetaData()
 meta = sa.Table(
@@ -127,6 +133,24 @@ class ScoredRow(NamedTuple):
     created: float | None = None
 
 
+class DamagedError(StoreError):
+    """A row that no samescore wrote."""
+
+
+def as_written(read: Callable[P, T]) -> Callable[P, T]:
+    """A reader of rows that raises DamagedError for what is not as samescore writes it."""
+
+    @functools.wraps(read)
+    def reading(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return read(*args, **kwargs)
+        except _DAMAGE as error:
+            what = " ".join(f"{type(error).__name__}: {error}".split())
+            raise DamagedError(f"a row is not as samescore wrote it ({what[:200]})") from error
+
+    return reading
+
+
 class Value(NamedTuple):
     """One score as statistics need it."""
 
@@ -156,13 +180,13 @@ class RunRecord:
     @property
     def generator(self) -> str:
         """The label of the run's generator."""
-        return str(_mapping(self.config["generator"])["label"])
+        return str(mapping_of(self.config["generator"]).get("label", ""))
 
     @property
     def scorers(self) -> dict[str, str]:
         """The fingerprint of each scorer, by label."""
-        every = _mapping(self.config["scorers"])
-        return {label: str(_mapping(s)["fingerprint"]) for label, s in every.items()}
+        every = mapping_of(self.config["scorers"])
+        return {label: str(mapping_of(s)["fingerprint"]) for label, s in every.items()}
 
 
 def status_of(row: sa.Row[tuple[object, ...]]) -> str:
@@ -191,19 +215,22 @@ def run_row(record: RunRecord) -> dict[str, object]:
     }
 
 
+@as_written
 def run_record(row: sa.Row[tuple[object, ...]]) -> RunRecord:
     """A row as a run."""
-    return RunRecord(
+    record = RunRecord(
         id=row.id,
         name=row.name,
         status=status_of(row),
-        total=row.total,
-        config=json.loads(row.config),
-        provenance=json.loads(row.provenance),
-        started=row.started,
+        total=int(row.total),
+        config=mapping_of(json.loads(row.config)),
+        provenance=mapping_of(json.loads(row.provenance)),
+        started=float(row.started),
         finished=row.finished,
-        opened=row.opened,
+        opened=float(row.opened),
     )
+    _ = record.generator, record.scorers  # they are read of the configuration
+    return record
 
 
 def sample_row(placed: Placed) -> dict[str, object]:
@@ -217,10 +244,11 @@ def sample_row(placed: Placed) -> dict[str, object]:
     }
 
 
+@as_written
 def sample_of(row: sa.Row[tuple[object, ...]]) -> Sample:
     """A row with a sample's content and its id in the run."""
-    extra = json.loads(row.metadata) if row.metadata else {}
-    return Sample(row.sample_id, row.prompt, tuple(json.loads(row.refs)), extra)
+    extra = mapping_of(json.loads(row.metadata)) if row.metadata else {}
+    return Sample(row.sample_id, _text(row.prompt), tuple(map(_text, json.loads(row.refs))), extra)
 
 
 def completion_row(placed: Placed, generator: str) -> dict[str, object]:
@@ -237,21 +265,22 @@ def completion_row(placed: Placed, generator: str) -> dict[str, object]:
         "usage": to_json(asdict(completion.usage)) if completion.usage else None,
         "latency_s": completion.latency_s,
         "details": to_json(completion.details) if completion.details else None,
-        "created": time.time(),
+        "created": now(),
     }
 
 
+@as_written
 def completion_of(row: sa.Row[tuple[object, ...]], sample: Sample) -> Completion:
     """A row as a completion of a sample."""
     return Completion(
         sample=sample,
-        text=row.text,
+        text=_text(row.text),
         finish=cast(Finish, row.finish),
         usage=_usage(row.usage),
         latency_s=row.latency_s,
         attempt=row.attempt,
         error=row.error or "",
-        details=json.loads(row.details) if row.details else {},
+        details=mapping_of(json.loads(row.details)) if row.details else {},
     )
 
 
@@ -269,15 +298,16 @@ def score_row(scorer: str, key: str, score: Score) -> dict[str, object]:
         if score.credit
         else None,
         "calls": to_json([astuple(c) for c in score.calls]) if score.calls else None,
-        "created": time.time(),
+        "created": now(),
     }
 
 
+@as_written
 def score_of(row: sa.Row[tuple[object, ...]]) -> Score:
     """A row as a score."""
     return Score(
-        value=row.value,
-        parts=json.loads(row.parts) if row.parts else {},
+        value=None if row.value is None else float(row.value),
+        parts=cast(Mapping[str, float], mapping_of(json.loads(row.parts))) if row.parts else {},
         reason=row.reason or "",
         unscored=Unscored(row.unscored) if row.unscored else None,
         usage=_usage(row.usage),
@@ -290,7 +320,14 @@ def _usage(text: str | None) -> Usage | None:
     return Usage(**json.loads(text)) if text else None
 
 
-def _mapping(value: object) -> Mapping[str, object]:
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is no text")
+    return value
+
+
+def mapping_of(value: object) -> Mapping[str, object]:
+    """The value, if it is a mapping; raises TypeError."""
     if not isinstance(value, Mapping):
         raise TypeError(f"{value!r} is no mapping")
     return value

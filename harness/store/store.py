@@ -7,12 +7,12 @@ SQLite in one file by default; PostgreSQL for a team.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import sqlalchemy as sa
 
+from harness.clock import now
 from harness.components import Completion, Sample, Score
 from harness.errors import HarnessError, StoreError
 from harness.store.calls import Calls
@@ -100,7 +100,7 @@ class Store:
         """Record how a run ended: `finished`, `failed` or `interrupted`."""
         change = sa.update(runs).where(runs.c.id == run)
         with self._database.writing() as connection:
-            connection.execute(change.values(status=status, finished=time.time()))
+            connection.execute(change.values(status=status, finished=now()))
 
     def completions(self, of: Mapping[str, Sample]) -> dict[str, Completion]:
         """The recorded completions among these keys, less those that failed."""
@@ -204,7 +204,7 @@ class Store:
         query = sa.select(runs).where(runs.c.name == name).order_by(runs.c.opened.desc()).limit(1)
         with self._database.reading() as connection:
             row = connection.execute(query).first()
-        return run_record(row) if row else None
+            return run_record(row) if row else None
 
     def values(self, run: RunRecord, label: str) -> Iterator[Value]:
         """One scorer's values of a run, in the order of its rows."""
@@ -248,6 +248,7 @@ class Store:
         if not readonly and version is None:
             with self._database.writing() as connection:
                 self._database.alone(connection)
+                self._refuse_what_is_not_ours(connection)
                 metadata.create_all(connection)
                 row = {"key": "schema", "value": SCHEMA_VERSION}
                 connection.execute(self._insert(meta).on_conflict_do_nothing(), row)
@@ -256,6 +257,15 @@ class Store:
             raise StoreError(
                 f"the store {self.shown} has schema {version}, and this samescore reads schema "
                 f"{SCHEMA_VERSION}; {_remedy(version)}"
+            )
+
+    def _refuse_what_is_not_ours(self, connection: sa.Connection) -> None:
+        """Another program may have tables beside a store's, but none of their names."""
+        there = sorted(metadata.tables.keys() & set(sa.inspect(connection).get_table_names()))
+        if there and _version(connection) is None:
+            raise StoreError(
+                f"{self.shown} has a table {there[0]!r} and no samescore schema: it is another "
+                "program's, or damaged; choose another with --store"
             )
 
 
@@ -267,9 +277,13 @@ def _chunks(keys: Sequence[str]) -> Iterator[Sequence[str]]:
 def schema_version(database: Database) -> str | None:
     """The version of a store's schema, None where there is none."""
     with database.reading() as connection:
-        if not sa.inspect(connection).has_table(meta.name):
-            return None
-        return connection.execute(sa.select(meta.c.value).where(meta.c.key == "schema")).scalar()
+        return _version(connection)
+
+
+def _version(connection: sa.Connection) -> str | None:
+    if not sa.inspect(connection).has_table(meta.name):
+        return None
+    return connection.execute(sa.select(meta.c.value).where(meta.c.key == "schema")).scalar()
 
 
 def _remedy(version: str | None) -> str:

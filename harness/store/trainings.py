@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 import math
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
 import sqlalchemy as sa
 
+from harness.clock import now
 from harness.components import Completion, Finish, Sample, Score, TrainingStep, Unscored
 from harness.data.plain import plain, storable
 from harness.processes import this_process
 from harness.store.database import Database
-from harness.store.schema import metadata, status_of, to_json
+from harness.store.schema import as_written, mapping_of, metadata, status_of, to_json
 
 _EXAMPLES = 8  # the most that are kept of a step
 
@@ -114,7 +114,7 @@ class Trainings:
             "metrics": to_json(plain(dict(step.metrics))),
             "seconds": step.seconds,
             "examples": _examples_text(step),
-            "created": time.time(),
+            "created": now(),
         }
         with self._database.writing() as connection:
             connection.execute(sa.delete(training_steps).where(later))
@@ -124,7 +124,7 @@ class Trainings:
         """Record how a training ended: `finished`, `failed` or `interrupted`."""
         change = sa.update(trainings).where(trainings.c.id == training)
         with self._database.writing() as connection:
-            connection.execute(change.values(status=status, finished=time.time()))
+            connection.execute(change.values(status=status, finished=now()))
 
     def all(self) -> list[TrainingRecord]:
         """Every training, the latest last."""
@@ -171,20 +171,23 @@ def _training_row(record: TrainingRecord) -> dict[str, object]:
     }
 
 
+@as_written
 def _training_record(row: sa.Row[tuple[object, ...]]) -> TrainingRecord:
-    return TrainingRecord(
+    record = TrainingRecord(
         id=row.id,
         name=row.name,
         status=status_of(row),
         output=row.output,
-        config=json.loads(row.config),
-        provenance=json.loads(row.provenance),
-        started=row.started,
+        config=mapping_of(json.loads(row.config)),
+        provenance=mapping_of(json.loads(row.provenance)),
+        started=float(row.started),
         finished=row.finished,
-        opened=row.opened,
+        opened=float(row.opened),
         steps=row.last_step,
         total=row.last_total,
     )
+    _ = record.trainer, record.weights  # they are read of the configuration
+    return record
 
 
 def _examples_text(step: TrainingStep) -> str | None:
@@ -213,10 +216,11 @@ def _verdict(score: Score) -> dict[str, object]:
     return {name: value for name, value in told.items() if value not in (None, "", {})}
 
 
+@as_written
 def step_of(row: sa.Row[tuple[object, ...]]) -> TrainingStep:
     """A row as a step with its examples; a metric that was not finite is NaN."""
     metrics = {
-        name: math.nan if value is None else value
+        name: math.nan if value is None else float(value)
         for name, value in json.loads(row.metrics).items()
     }
     examples = tuple(_example(found) for found in json.loads(row.examples or "[]"))

@@ -14,7 +14,7 @@ from harness.data.writing import replacing
 from harness.errors import DataError, HarnessError
 from harness.fingerprint import differences
 from harness.store.schema import to_json
-from harness.training.plan import TrainingPlan, bare
+from harness.training.plan import TrainingPlan, bare, is_weight
 
 NAME = "samescore.json"
 _PARTS = ("trainer", "scorers", "samples", "held_out", "seed", "use")
@@ -41,11 +41,24 @@ def read(folder: Path) -> Mapping[str, object] | None:
     file = folder / NAME
     try:
         found = json.loads(file.read_text("utf-8")) if file.exists() else None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{file} cannot be read: {error}; remove it") from error
-    if found is not None and not (isinstance(found, dict) and {*_PARTS} <= {*found}):
+    if found is not None and not _is_card(found):
         raise DataError(f"{file} is no card of a training; remove it")
     return found
+
+
+def _is_card(found: object) -> bool:
+    """Whether it has what is read of cards, of the right kinds."""
+    if not (isinstance(found, dict) and {"training", *_PARTS} <= {*found}):
+        return False
+    scorers = found["scorers"]
+    return (
+        all(isinstance(found[part], dict) for part in ("trainer", "scorers", "samples", "held_out"))
+        and all({"n", "digest"} <= {*found[part]} for part in ("samples", "held_out"))
+        and all(isinstance(s, dict) and {"label", "fingerprint"} <= {*s} for s in scorers.values())
+        and all(is_weight(s.get("weight")) for s in scorers.values())
+    )
 
 
 def refuse_another(plan: TrainingPlan) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import difflib
 import json
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,9 +14,10 @@ from harness.api import scorer as build_scorer
 from harness.components import Sample
 from harness.data.samples import load_samples
 from harness.data.split import split
+from harness.data.toml import read_toml
 from harness.errors import DataError, HarnessError
 from harness.guards import GuardedScorer
-from harness.references import Reference, parse
+from harness.references import Reference, as_toml, parse
 from harness.settings import build_settings
 from harness.training.plan import NamedTrainer, is_weight, named_trainer
 from harness.training.run import training_rows
@@ -158,7 +158,7 @@ def prepare(config: TrainingConfig) -> Prepared:
 
 def _document(file: Path) -> dict[str, object]:
     try:
-        return tomllib.loads(file.read_text("utf-8"))
+        return read_toml(file.read_text("utf-8"))
     except FileNotFoundError as error:
         names = [p.name for p in file.parent.glob("*.toml")]
         near = difflib.get_close_matches(file.name, names, 1)
@@ -176,8 +176,8 @@ def _change(text: str) -> dict[str, object]:
     if not equals or not key.strip():
         raise DataError(f"--set {text}: write KEY=VALUE, as trainer.learning_rate=1e-5")
     for written in (text, f"{key}={json.dumps(value)}"):
-        with contextlib.suppress(tomllib.TOMLDecodeError):
-            return tomllib.loads(written)
+        with contextlib.suppress(ValueError):
+            return read_toml(written)
     raise DataError(f"--set {text}: {key.strip()!r} is no key; write TABLE.KEY")
 
 
@@ -229,7 +229,8 @@ def _reference(where: str, table: Mapping[str, object], label: str) -> Reference
     settings = {
         key: _as_written(f"{where} {key}", value) for key, value in table.items() if key != "use"
     }
-    named = parse(name)  # `use` may bring settings of its own, as "contrast:weight=0.5"
+    with _telling(where):
+        named = parse(name)  # `use` may bring settings of its own, as "contrast:weight=0.5"
     return Reference(named.name, {**named.settings, **settings}, label or name)
 
 
@@ -237,9 +238,7 @@ def _as_written(where: str, value: object) -> str:
     """A value as a reference has it, so that both give one object."""
     if isinstance(value, dict):
         raise DataError(f"{where} is a table; it must be text, a number, true, false or a list")
-    if isinstance(value, bool | list):
-        return json.dumps(value, ensure_ascii=False, default=str)
-    return str(value)
+    return as_toml(value) if isinstance(value, bool | list) else str(value)
 
 
 def _rows(data: DataSettings) -> tuple[list[Sample], list[Sample]]:

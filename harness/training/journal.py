@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import time
 from collections.abc import Iterator
 
+from harness.clock import now
 from harness.components import Completion, Run, Score, TrainingResult, TrainingStep
 from harness.errors import PluginError
 from harness.fingerprint import differences
@@ -83,9 +83,7 @@ class Journal:
         plan = self._plan
         origin = provenance(p.distribution for p in self._plugins.loaded if p.distribution)
         output = str(plan.output.absolute())
-        return TrainingRecord(
-            plan.id, plan.name, "running", output, plan.config, origin, time.time()
-        )
+        return TrainingRecord(plan.id, plan.name, "running", output, plan.config, origin, now())
 
     def _changes(self) -> tuple[str, ...]:
         plan = self._plan

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeAlias, cast
@@ -136,7 +136,7 @@ def weighted_scorers(scorers: Weighted) -> dict[str, WeightedScorer]:
 def is_weight(value: object) -> bool:
     """Whether a value can be a weight: a finite number."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    return number and math.isfinite(cast(float, value))
+    return number and abs(cast(float, value)) <= sys.float_info.max
 
 
 def checked_samples(samples: Iterable[Sample], what: str) -> list[Sample]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from harness.calls.sessions import session
 from harness.components import Sample, Trainer, TrainingResult, TrainingTask
 from harness.data.split import Overlap, apart
+from harness.data.writing import not_written
 from harness.errors import DataError, PluginError
 from harness.judging import JudgeScorer
 from harness.loader import default_plugins
@@ -146,6 +147,13 @@ def _run(plan: TrainingPlan, journal: Journal | None, resume: bool) -> TrainingR
         )
         try:
             return _checked(plan, plan.trainer.component.train(task))
+        except Exception as error:
+            if why := not_written(error):
+                raise DataError(
+                    f"the training cannot write to {plan.output}: {why}; make room on its disk, "
+                    "and the same command goes on"
+                ) from error
+            raise
         finally:
             default_plugins().forget(keep=_scorers_of(plan))
 

@@ -207,11 +207,14 @@ class Folder:
         path = self.path / _INDEX
         temporary = path.with_name(_INDEX + ".tmp")
         content = {"format": _FORMAT, "generation": generation, "settings": asdict(settings)}
-        with temporary.open("w", encoding="utf-8") as handle:
-            json.dump(content, handle, indent=1)
-            handle.flush()
-            os.fsync(handle.fileno())
-        temporary.replace(path)
+        try:
+            with temporary.open("w", encoding="utf-8") as handle:
+                json.dump(content, handle, indent=1)
+                handle.flush()
+                os.fsync(handle.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
         _sync_folder(self.path)
 
     def _open_vectors(self, generation: int) -> FileVectors:

@@ -65,12 +65,12 @@ def application(url: str | None, hosts: Collection[str] | None = LOOPBACK) -> AS
             return shown(name, found, path=request.url.path)
         except NotHereError as error:
             return shown("error.html", error, 404)
-        except AskedWrongError as error:
-            return shown("error.html", error, 400)
         except NotReadyError as error:
             return shown("error.html", error, 503)
-        except (StoreError, HarnessError) as error:
+        except StoreError as error:
             return shown("error.html", error, 500)
+        except HarnessError as error:  # what was asked for cannot be shown
+            return shown("error.html", error, 400)
 
     def served(page: Page) -> Callable[[Request], Awaitable[Response]]:
         async def endpoint(request: Request) -> Response:

@@ -14,6 +14,7 @@ Order = Literal["row", "score", "-score"]
 Sort = Literal["newest", "oldest", "name"]
 PAGE = 50
 PAIRS = 20
+_LONGEST = 10_000  # SQLite looks for no text of more than 50,000 bytes
 Q = TypeVar("Q", "ListQuery", "SampleQuery", "PairQuery")
 
 
@@ -114,9 +115,11 @@ def _value(kind: type, name: str, text: str) -> object:
     if name == "only" and text not in ONLY:
         raise AskedWrongError(f"only is {text!r}; it can be {', '.join(ONLY[1:])}")
     if name in _WHOLE:
-        if not text.isascii() or not text.isdigit() or not 1 <= int(text[:10]) < 10**9:
+        if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text)):
             raise AskedWrongError(f"{name} is {text!r}; it is a number from 1")
         return int(text)
+    if len(text) > _LONGEST:
+        raise AskedWrongError(f"{name} has {len(text)} characters; it may have {_LONGEST}")
     return _number(name, text) if name in _NUMBERS else text
 
 

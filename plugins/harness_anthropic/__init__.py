@@ -161,4 +161,5 @@ def harness_generators() -> Iterable[Component[Generator]]:
         settings=AnthropicSettings,
         summary="a Claude model answers",
         requires="samescore[anthropic]",
+        calls=True,
     )

@@ -139,6 +139,7 @@ def harness_generators() -> Iterable[Component[Generator]]:
         settings=LocalSettings,
         summary="answers of a GGUF model on this machine, by llama.cpp",
         requires=_REQUIRES,
+        calls=True,
     )
 
 

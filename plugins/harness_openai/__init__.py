@@ -181,4 +181,5 @@ def harness_generators() -> Iterable[Component[Generator]]:
         settings=OpenAISettings,
         summary="answers of a model of OpenAI, or of any server with its API",
         requires=_REQUIRES,
+        calls=True,
     )

@@ -59,4 +59,5 @@ def harness_rewarders() -> Iterable[Component[Rewarder]]:
         build=build,
         settings=PanelSettings,
         summary="several scorers together: their median, or a strict majority",
+        calls=True,  # of what it mostly is of
     )

@@ -210,7 +210,7 @@ def test_an_interrupt_while_a_score_is_waited_for_loses_none(own_store: Path) ->
         """A scorer during whose work somebody presses Ctrl-C, and which then ends well."""
 
         def score(self, completions: Sequence[Completion]) -> list[Score]:
-            while not main_thread_is_in("_settle", "result"):
+            while not main_thread_is_in("_await_any", "wait"):
                 threading.Event().wait(0.001)
             _thread.interrupt_main()
             return super().score(completions)

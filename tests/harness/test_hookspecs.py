@@ -25,6 +25,8 @@ from harness import (
     hookimpl,
     hookspecs,
 )
+from harness.executors import Executor, executor
+from harness.executors.local import Local
 from harness.store import Store
 from harness.testing import completion, installed
 
@@ -36,6 +38,7 @@ HOOKS = {
     "harness_judges": [],
     "harness_retrievers": [],
     "harness_trainers": [],
+    "harness_executors": [],
     "harness_models": [],
     "harness_run_started": ["run"],
     "harness_completion_scored": ["run", "scorer", "completion", "score"],
@@ -89,6 +92,10 @@ class Everything:
         yield Component("hook-trainer", build=lambda settings: self)
 
     @hookimpl
+    def harness_executors(self) -> Iterator[Component[Executor]]:
+        yield Component("hook-executor", build=lambda settings: Local())
+
+    @hookimpl
     def harness_models(self) -> Iterator[Model]:
         yield Model("hook-model", "none", "none==1", "0" * 64, "none", "MIT", 1)
 
@@ -118,6 +125,7 @@ def test_each_kind_of_component_is_registered_and_used_by_name() -> None:
         assert harness.scorer("hook-judge").score([completion("four")]) == [Score(0.25)]
         assert harness.retriever("hook-index").search([Query("q")], k=2) == [[Match("q", 0.0)] * 2]
         assert isinstance(harness.trainer("hook-trainer"), Everything)
+        assert isinstance(executor("hook-executor"), Local)
         assert plugins.models()["hook-model"].requirement == "none==1"
     assert "hook-model" not in plugins.models()
 

@@ -12,7 +12,11 @@ import pytest
 from harness import scorer
 from harness.loader import default_plugins
 
-VARIABLES = {"HF_HUB_DISABLE_TELEMETRY": "1", "HF_UPDATE_DOWNLOAD_COUNTS": "0"}
+VARIABLES = {
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_UPDATE_DOWNLOAD_COUNTS": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+}
 # In the one place where Python looks before it runs anything: whoever wants out is stopped.
 NO_WAY_OUT = """
 import sys

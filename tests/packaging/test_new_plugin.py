@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.building import ROLES
 from harness.scaffold import write_plugin
+from harness.scaffold.names import ROLES_WRITTEN
 
 pytestmark = pytest.mark.slow
 INSTALL = ["-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "--target"]
@@ -21,7 +21,7 @@ INSTALL = ["-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "-
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a plugin of each role beside it, and all of them installed in `site`."""
     folder = tmp_path_factory.mktemp("plugins")
-    written = [write_plugin(f"acme-new{role}", role, folder)[0] for role in ROLES]
+    written = [write_plugin(f"acme-new{role}", role, folder)[0] for role in ROLES_WRITTEN]
     run(folder, *INSTALL, "site", *map(str, written))
     return folder
 
@@ -43,11 +43,11 @@ def run(folder: Path, *arguments: str) -> str:
 def test_all_are_listed_and_none_is_broken(site: Path) -> None:
     listed = json.loads(run(site, "-m", "harness", "plugins", "--json"))
     found = {(c["role"], c["distribution"]) for c in listed["components"]}
-    assert {(role, f"acme-new{role}") for role in ROLES} <= found
+    assert {(role, f"acme-new{role}") for role in ROLES_WRITTEN} <= found
     assert listed["broken"] == []
 
 
-@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("role", ROLES_WRITTEN)
 def test_its_own_tests_pass(role: str, site: Path) -> None:
     quick = ["-q", "-p", "no:cacheprovider", "-W", "error"]
     assert " passed" in run(site, "-m", "pytest", *quick, f"acme-new{role}")

@@ -56,6 +56,16 @@ class Checkpoints:
         target = self._folder / _name(checkpoint.step)
         new = self._folder / f".{target.name}"
         shutil.rmtree(new, ignore_errors=True)
+        try:
+            self._write(new, checkpoint)
+            shutil.rmtree(target, ignore_errors=True)
+            new.rename(target)
+        finally:
+            shutil.rmtree(new, ignore_errors=True)  # half of it would keep a full disk full
+        _flush(self._folder)
+        self._forget()
+
+    def _write(self, new: Path, checkpoint: Checkpoint) -> None:
         new.mkdir(parents=True)
         save_file(checkpoint.tensors, new / "policy.safetensors")
         torch.save(checkpoint.optimizer, new / "optimizer.pt")
@@ -70,10 +80,6 @@ class Checkpoints:
         (new / _STATE).write_text(json.dumps(state, indent=1), "utf-8")
         for file in new.iterdir():
             _flush(file)
-        shutil.rmtree(target, ignore_errors=True)
-        new.rename(target)
-        _flush(self._folder)
-        self._forget()
 
     def latest(self) -> Checkpoint | None:
         """The latest whole checkpoint; None where there is none.

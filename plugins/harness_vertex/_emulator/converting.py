@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
-from google.protobuf.json_format import MessageToDict
+from google.protobuf.json_format import MessageToDict, SerializeToJsonError
 from google.protobuf.message import Message
 
 from harness.datapoints import Datapoint, NumericOp, NumericRestrict, Restrict
@@ -26,9 +26,7 @@ def datapoint_of(message: Message) -> Datapoint:
     """A datapoint from an IndexDatapoint."""
     if message.HasField("sparse_embedding"):
         raise unsupported(SPARSE)
-    metadata = (
-        MessageToDict(message.embedding_metadata) if message.HasField("embedding_metadata") else {}
-    )
+    metadata = json_of(message.embedding_metadata) if message.HasField("embedding_metadata") else {}
     return Datapoint(
         message.datapoint_id,
         np.array(message.feature_vector, np.float32),
@@ -40,6 +38,15 @@ def datapoint_of(message: Message) -> Datapoint:
         crowding_tag=message.crowding_tag.crowding_attribute,
         metadata=metadata,
     )
+
+
+def json_of(message: Message) -> dict[str, object]:
+    """A Value or a Struct as JSON values; INVALID_ARGUMENT for numbers that JSON lacks."""
+    try:
+        found: dict[str, object] = MessageToDict(message)
+    except (SerializeToJsonError, ValueError) as error:
+        raise invalid(f"{message.DESCRIPTOR.name}: {error}.") from error
+    return found
 
 
 def numbers_of(messages: Iterable[Message], name_field: str) -> tuple[NumericRestrict, ...]:

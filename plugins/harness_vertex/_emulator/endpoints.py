@@ -173,6 +173,7 @@ class Endpoints:
     def _deploy(self, task: Task) -> Message:
         deployed = DeployedIndex()
         deployed.CopyFrom(task.request.deployed_index)
+        deployed.ClearField("private_endpoints")  # output only: no client says where to listen
         task.metadata.deployed_index_id = deployed.id
         self._library.index(deployed.index).prepare()
         with self._resources.lock:

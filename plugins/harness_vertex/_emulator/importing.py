@@ -8,6 +8,7 @@ from pathlib import Path
 
 from google.protobuf.message import Message
 
+from harness.data.plain import storable
 from harness.datapoints import Datapoint
 from harness.errors import HarnessError
 from harness.vectors import Problem, VectorIndex
@@ -55,10 +56,14 @@ class Buckets:
         if bucket not in self._folders:
             known = ", ".join(self._folders) or "none"
             raise missing("Bucket", f"{bucket} (the emulator was started with --bucket: {known})")
-        folder = (self._folders[bucket] / prefix).resolve()
+        try:
+            folder = (self._folders[bucket] / prefix).resolve()
+            there = folder.is_dir()
+        except (OSError, ValueError) as error:  # too long, or with a NUL
+            raise invalid(f"contentsDeltaUri {uri!r} can name no folder: {error}.") from error
         if not folder.is_relative_to(self._folders[bucket]):
             raise invalid(f"contentsDeltaUri {uri!r} leads out of its bucket.")
-        if not folder.is_dir():
+        if not there:
             raise missing("Folder", uri)
         return folder
 
@@ -150,8 +155,8 @@ def _report(
         for row, error in wrong[:_TOLD]:
             stats.partial_errors.add(
                 error_type=RecordError.RecordErrorType.Value(error.kind),
-                error_message=str(error),
+                error_message=storable(str(error)),
                 source_gcs_uri=uri,
-                embedding_id=error.id,
+                embedding_id=storable(error.id),
                 raw_record=row.raw,
             )

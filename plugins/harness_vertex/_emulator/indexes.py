@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 from google.protobuf.empty_pb2 import Empty
-from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 
 from harness.vectors import Engine, Measure, Normalise, VectorError, VectorSettings
 from harness_vertex._emulator.contents import Library
+from harness_vertex._emulator.converting import json_of
 from harness_vertex._emulator.errors import invalid, precondition
 from harness_vertex._emulator.importing import Buckets, apply_batch, read_batch
 from harness_vertex._emulator.operations import LongMethod, Task
@@ -196,7 +196,7 @@ class Indexes:
 
 
 def _metadata_of(index: Message) -> dict[str, object]:
-    found = MessageToDict(index.metadata)
+    found = json_of(index.metadata) if index.HasField("metadata") else {}
     return found if isinstance(found, dict) else {}
 
 
@@ -226,6 +226,8 @@ def settings_of(index: Message) -> VectorSettings:
         raise invalid("algorithmConfig is required but missing from the metadata.")
     brute = "bruteForceConfig" in algorithm
     tree = algorithm.get("treeAhConfig") or {}
+    if not isinstance(tree, dict):
+        raise invalid(f"treeAhConfig is {tree!r}; it must be an object.")
     if not brute and "treeAhConfig" not in algorithm:
         raise invalid("algorithmConfig must have treeAhConfig or bruteForceConfig.")
     if not brute and not config.get("approximateNeighborsCount"):

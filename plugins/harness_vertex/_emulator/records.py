@@ -11,7 +11,8 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from reprlib import repr as brief
+from typing import Protocol, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,11 +76,34 @@ def _avro(path: Path, uri: str) -> Iterator[Row]:
         raise precondition("Avro files need fastavro: pip install 'samescore[vertex]'.") from error
     with path.open("rb") as file:
         try:
-            for record in fastavro.reader(file):
-                raw = json.dumps(record, default=repr)[:_RAW_CHARACTERS]
-                yield Row(uri, raw, _tried(_of_record, record))
+            for block in fastavro.block_reader(file):
+                _check_promise(cast(_Block, block))
+                for record in block:
+                    raw = json.dumps(record, default=repr)[:_RAW_CHARACTERS]
+                    yield Row(uri, raw, _tried(_of_record, record))
         except Exception as error:  # its errors have no common base
             yield Row(uri, "", RowError("INVALID_AVRO_SYNTAX", f"{type(error).__name__}: {error}"))
+
+
+class _Block(Protocol):
+    """What a file holds its records in."""
+
+    num_records: int
+    bytes_: io.BytesIO
+    writer_schema: object
+
+
+def _check_promise(block: _Block) -> None:
+    """Raise ValueError where a few bytes promise any number of values: null takes none."""
+    if block.num_records > block.bytes_.getbuffer().nbytes or _has_empty_items(block.writer_schema):
+        raise ValueError("values that take no byte are no datapoints")
+
+
+def _has_empty_items(schema: object) -> bool:
+    if isinstance(schema, Mapping):
+        empty = schema.get("items") in ("null", {"type": "null"})
+        return empty or any(map(_has_empty_items, schema.values()))
+    return isinstance(schema, list) and any(map(_has_empty_items, schema))
 
 
 _READERS: dict[str, Callable[[Path, str], Iterator[Row]]] = {
@@ -118,7 +142,7 @@ def _of_record(record: object) -> Datapoint:
         raise RowError("INVALID_JSON_SYNTAX", "the line is no JSON object")
     name = record.get("id")
     if not isinstance(name, str) or not name:
-        raise RowError("INVALID_EMBEDDING_ID", f"the id is {name!r}; it must be a text")
+        raise RowError("INVALID_EMBEDDING_ID", f"the id is {brief(name)}; it must be a text")
     try:
         return Datapoint(
             name,
@@ -138,7 +162,7 @@ def _embedding(record: Mapping[str, object]) -> NDArray[np.float32]:
         raise RowError("INVALID_SPARSE_EMBEDDING", "the emulator has no sparse embeddings")
     values = record.get("embedding")
     if not isinstance(values, list):
-        raise RowError("INVALID_EMBEDDING", f"the embedding is {values!r}; it must be a list")
+        raise RowError("INVALID_EMBEDDING", f"the embedding is {brief(values)}; it must be a list")
     return _vector(values)
 
 
@@ -147,7 +171,7 @@ def _vector(values: list[object] | list[str]) -> NDArray[np.float32]:
     try:
         with np.errstate(over="ignore"):
             return np.asarray(values, np.float32)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise RowError("INVALID_EMBEDDING", f"the embedding: {error}") from error
 
 
@@ -167,14 +191,16 @@ def _restrict(given: Mapping[str, object]) -> Restrict:
 def _namespace(given: Mapping[str, object]) -> str:
     name = given.get("namespace")
     if not isinstance(name, str) or not name:
-        raise RowError("NAMESPACE_MISSING", f"a restrict has no namespace: {dict(given)}")
+        raise RowError("NAMESPACE_MISSING", f"a restrict has no namespace: {brief(dict(given))}")
     return name
 
 
 def _tokens(values: object) -> tuple[str, ...]:
     values = values or []
     if not isinstance(values, list) or not all(isinstance(v, str) for v in values):
-        raise RowError("INVALID_TOKEN_VALUE", f"tokens must be a list of texts, not {values!r}")
+        raise RowError(
+            "INVALID_TOKEN_VALUE", f"tokens must be a list of texts, not {brief(values)}"
+        )
     return tuple(values)
 
 
@@ -191,14 +217,14 @@ def _number(given: Mapping[str, object]) -> NumericRestrict:
 
 
 def _as(kind: type[int] | type[float], value: object, name: str) -> int | float:
-    wrong = RowError("INVALID_NUMERIC_VALUE", f"{name!r} is {value!r}, no {kind.__name__}")
+    wrong = RowError("INVALID_NUMERIC_VALUE", f"{name!r} is {brief(value)}, no {kind.__name__}")
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise wrong
     if kind is int and isinstance(value, float):
         raise wrong
     try:
         return kind(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         raise wrong from None
 
 
@@ -206,13 +232,13 @@ def _crowding(value: object) -> str:
     if isinstance(value, dict):
         value = value.get("crowding_attribute")
     if value is not None and not isinstance(value, str):
-        raise RowError("PARSING_ERROR", f"the crowding_tag is {value!r}; it must be a text")
+        raise RowError("PARSING_ERROR", f"the crowding_tag is {brief(value)}; it must be a text")
     return value or ""
 
 
 def _metadata(value: object) -> Mapping[str, object]:
     if value is not None and not isinstance(value, dict):
-        raise RowError("PARSING_ERROR", f"embedding_metadata is {value!r}; it must be an object")
+        raise RowError("PARSING_ERROR", f"embedding_metadata is {brief(value)}, no object")
     return value or {}
 
 

@@ -79,7 +79,7 @@ class Resources:
 def paged(items: list[Message], request: Message) -> tuple[list[Message], str]:
     """One page of a list, and the token of the next; INVALID_ARGUMENT for a token of no page."""
     token, size = request.page_token, request.page_size
-    if size < 0 or (token and not token.isdecimal()):
+    if size < 0 or not re.fullmatch("[0-9]{0,18}", token):
         raise invalid("page_size must not be negative, and page_token one that a page came with.")
     start, size = int(token or 0), min(size or _PAGE, 1000)
     rest = start + size < len(items)
@@ -111,7 +111,7 @@ def _filter(text: str) -> Callable[[Message], bool]:
 
 
 def _tests(text: str) -> Iterator[Callable[[Message], bool]]:
-    for term in filter(None, map(str.strip, re.split(r"\s+AND\s+", text))):
+    for term in filter(None, map(str.strip, re.split(r"\sAND\s", text))):
         match = _TERM.fullmatch(term)
         if match is None:
             raise invalid(

@@ -19,7 +19,7 @@ import pytest
 from tests.packaging.conftest import PROJECT, run
 
 PYPROJECT = tomllib.loads((PROJECT / "pyproject.toml").read_text("utf-8"))["project"]
-EXTRAS = sorted(set(PYPROJECT["optional-dependencies"]) - {"all", "dev"})
+EXTRAS = sorted(set(PYPROJECT["optional-dependencies"]) - {"all", "dev", "docs"})
 BUILT = Path(__file__).with_name("built.py")
 KEYS = {"ANTHROPIC_API_KEY": "no-such-key-1", "OPENAI_API_KEY": "no-such-key-1"}
 OFFLINE = {"HF_HUB_OFFLINE": "1", "SAMESCORE_CACHE": "cache"}

@@ -35,7 +35,7 @@ NAVIGATION = {
         "/docs/how-to/*",
     ],
     "Look up": ["/docs/reference/*"],
-    "Understand": ["/docs/design", "/docs/stability", "/docs/trust", "/SECURITY"],
+    "Understand": ["/docs/design", "/docs/stability", "/docs/trust", "/docs/scale", "/SECURITY"],
     "The project": ["README </README>", "/CHANGELOG", "/CONTRIBUTING"],
     "Suites": ["/benchmarks/README", "/benchmarks/*/*"],
 }

@@ -68,15 +68,18 @@ class Plugins:
             if point.name not in self._blocked:
                 self._guard(plugin, "loading", functools.partial(self._load, point, plugin))
 
-    def add(self, module: object, plugin: Plugin) -> None:
+    def add(self, module: object, plugin: Plugin) -> bool:
         """Register a module or object whose functions are marked with `@hookimpl`.
+
+        Returns:
+            Whether it is registered by this call: not if it was before, or is to be left out.
 
         Raises:
             PluginError: if it implements an unknown hook or has a wrong signature; nothing of
                 it is registered then.
         """
         if plugin.name in self._blocked or self._manager.is_registered(module):
-            return
+            return False
         self._refuse_unmarked(module)
         try:
             self._manager.register(module, f"{plugin.name}#{next(self._numbers)}")
@@ -89,6 +92,7 @@ class Plugins:
         self.loaded.append(plugin)
         self._names[id(module)] = plugin
         self._found = self._models = None
+        return True
 
     def remove(self, module: object) -> None:
         """Take back what `add` registered."""

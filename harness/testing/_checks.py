@@ -40,13 +40,11 @@ def installed(*modules: object) -> Iterator[Plugins]:
         PluginError: if one of them cannot be registered.
     """
     plugins = default_plugins()
-    try:
+    with contextlib.ExitStack() as stack:
         for module in modules:
-            plugins.add(module, Plugin(getattr(module, "__name__", type(module).__name__)))
+            if plugins.add(module, Plugin(getattr(module, "__name__", type(module).__name__))):
+                stack.callback(plugins.remove, module)
         yield plugins
-    finally:
-        for module in modules:
-            plugins.remove(module)
 
 
 def check_rewarder(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
+import harness_match
 from harness import (
     Completion,
     Component,
@@ -163,3 +164,9 @@ def test_a_module_is_installed_only_inside_the_block() -> None:
         assert scorer("words-under-test").score(ANSWERS)[1].value == 2.0
     with pytest.raises(PluginError, match="words-under-test"):
         scorer("words-under-test")
+
+
+def test_a_plugin_that_was_there_before_the_block_is_there_after_it() -> None:
+    with installed(harness_match):
+        assert scorer("match:mode=f1")
+    assert scorer("match:mode=contains")

@@ -39,6 +39,7 @@ bench: .venv/installed
 	$(BIN)/python benchmarks/performance/wire.py
 	$(BIN)/python benchmarks/performance/comparison_speed.py
 	$(BIN)/python benchmarks/performance/viewing.py
+	$(BIN)/python benchmarks/performance/ray_executor.py
 
 bench-ppo: .venv/installed
 	$(BIN)/harness models fetch minilm

@@ -33,7 +33,7 @@ class ToySettings:
     seconds: float = field(default=0.0, metadata={"result": False})
     """CPU time that a batch takes."""
     end: str = field(default="", metadata={"result": False})
-    """A file: while it is there, a scorer's process ends when it is given the sample s05."""
+    """A file: while it is there, a scorer's process ends when it is given the sample s45."""
     refuse: bool = field(default=False, metadata={"result": False})
     """Whether the user has something to mend."""
 
@@ -58,7 +58,7 @@ class Toy:
             pass
         if self.settings.refuse:
             raise HarnessError("there is something to mend")
-        if self.settings.end and Path(self.settings.end).exists() and "s05" in ids:
+        if self.settings.end and Path(self.settings.end).exists() and "s45" in ids:
             os._exit(1)
         scores = [self._score(completion) for completion in completions]
         self._note("scored", ids[0])

@@ -248,7 +248,11 @@ class Caller:
 
             outcome = str(error.failure) if error else answer.reply.finish
             record = CallRecord(work.key, self.provider.name, outcome, answer.reply, answer.call)
-            await work.session.journal.add(record)
+            try:
+                await work.session.journal.add(record)
+            except HarnessError as failed:  # what cannot be kept is not to be paid for
+                work.spending.ended = work.spending.ended or str(failed)
+                raise
 
     def _give_up(self, error: CallError, failures: int, spending: _Spending) -> None:
         if error.failure is Failure.ACCOUNT:

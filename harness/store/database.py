@@ -48,7 +48,7 @@ class Database:
                 warnings.simplefilter("error", sa.exc.SAWarning)  # of options that no driver has
                 self._engine = _connectable(parsed, readonly)
         except (sa.exc.ArgumentError, sa.exc.SAWarning, TypeError, ValueError) as error:
-            shown = without_password(self.url)
+            shown = without_password(str(url or self.url))  # as given: a path has lost slashes
             raise StoreError(f"{shown!r} is no store: give a file or a database URL") from error
         except ImportError as error:
             raise StoreError(f"the store {self.shown} needs {_needed(error)}") from error
@@ -178,7 +178,7 @@ def store_url(url: str | Path | None) -> str:
 
 def without_password(text: str) -> str:
     """Text whose URLs have their passwords starred out."""
-    return re.sub(r"(:/{2,}[^:/@\s]*):[^/\s]*@", r"\1:***@", text)
+    return re.sub(r"(/{2,}[^:/@\s]*):[^/\s]*@", r"\1:***@", text)
 
 
 def _identity(database: str | None) -> tuple[int, int] | None:

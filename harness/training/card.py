@@ -56,7 +56,10 @@ def _is_card(found: object) -> bool:
     return (
         all(isinstance(found[part], dict) for part in ("trainer", "scorers", "samples", "held_out"))
         and all({"n", "digest"} <= {*found[part]} for part in ("samples", "held_out"))
-        and all(isinstance(s, dict) and {"label", "fingerprint"} <= {*s} for s in scorers.values())
+        and all(isinstance(s, dict) for s in scorers.values())
+        and all(
+            isinstance(s.get(k), str) for s in scorers.values() for k in ("label", "fingerprint")
+        )
         and all(is_weight(s.get("weight")) for s in scorers.values())
     )
 

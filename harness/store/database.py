@@ -48,7 +48,7 @@ class Database:
                 warnings.simplefilter("error", sa.exc.SAWarning)  # of options that no driver has
                 self._engine = _connectable(parsed, readonly)
         except (sa.exc.ArgumentError, sa.exc.SAWarning, TypeError, ValueError) as error:
-            shown = without_password(str(url or self.url))  # as given: a path has lost slashes
+            shown = _without_secrets(str(url or self.url))  # as given: a path has lost slashes
             raise StoreError(f"{shown!r} is no store: give a file or a database URL") from error
         except ImportError as error:
             raise StoreError(f"the store {self.shown} needs {_needed(error)}") from error
@@ -172,13 +172,19 @@ def store_url(url: str | Path | None) -> str:
     if "://" in text:
         return text
     if "?" in text:
-        raise StoreError(f"{text!r} cannot name a store: what follows '?' is lost in a URL")
+        shown = _without_secrets(text)
+        raise StoreError(f"{shown!r} cannot name a store: what follows '?' is lost in a URL")
     return f"sqlite:///{Path(text).absolute()}"
 
 
 def without_password(text: str) -> str:
     """Text whose URLs have their passwords starred out."""
     return re.sub(r"(/{2,}[^:/@\s]*):[^/\s]*@", r"\1:***@", text)
+
+
+def _without_secrets(text: str) -> str:
+    """What is no URL, without all that may have been meant as a password."""
+    return re.sub(r"(//[^:/]*:).*", r"\1***", text, flags=re.DOTALL)
 
 
 def _identity(database: str | None) -> tuple[int, int] | None:

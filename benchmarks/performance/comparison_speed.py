@@ -10,6 +10,7 @@ Then the command runs in a process of its own; its CPU seconds include its start
 from __future__ import annotations
 
 import argparse
+import itertools
 import random
 import resource
 import sqlite3
@@ -17,11 +18,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from harness.fingerprint import digest
 from harness.store import Store
-from harness.store.schema import to_json
+from harness.store.schema import metadata, to_json
 
 SCORER = digest("scorer")
 TEXT = "An answer of a few words, as a small model gives it. " * 4
@@ -55,7 +57,8 @@ def write_run(connection: sqlite3.Connection, number: int, rows: int) -> None:
     keys = [digest([number, i]) for i in range(rows)]
     order = sorted(range(rows), key=keys.__getitem__)
     completions = (
-        (keys[i], digest(["sample", i]), "g", 0, TEXT, "stop", None, None, 0.1, now) for i in order
+        (keys[i], digest(["sample", i]), "g", 0, TEXT, "stop", None, None, 0.1, None, now)
+        for i in order
     )
     insert(connection, "completions", completions)
     insert(connection, "run_rows", ((run, i, f"sample {i}", "", k) for i, k in enumerate(keys)))
@@ -68,11 +71,14 @@ def write_run(connection: sqlite3.Connection, number: int, rows: int) -> None:
     insert(connection, "scores", scores)
 
 
-def insert(connection: sqlite3.Connection, table: str, rows: object) -> None:
-    """Rows with a value for every column."""
-    columns = len(connection.execute(f"PRAGMA table_info({table})").fetchall())
-    places = ",".join("?" * columns)
-    connection.executemany(f"INSERT INTO {table} VALUES ({places})", rows)  # type: ignore[arg-type]
+def insert(connection: sqlite3.Connection, table: str, rows: Iterable[tuple[object, ...]]) -> None:
+    """Rows of a table, of as many of its first columns as they have values."""
+    rows = iter(rows)
+    first = next(rows)
+    names = [column.name for column in metadata.tables[table].columns][: len(first)]
+    places = ",".join("?" * len(names))
+    statement = f"INSERT INTO {table} ({','.join(names)}) VALUES ({places})"
+    connection.executemany(statement, itertools.chain([first], rows))
 
 
 def main() -> None:

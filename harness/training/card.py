@@ -56,11 +56,15 @@ def _is_card(found: object) -> bool:
     return (
         all(isinstance(found[part], dict) for part in ("trainer", "scorers", "samples", "held_out"))
         and all({"n", "digest"} <= {*found[part]} for part in ("samples", "held_out"))
-        and all(isinstance(s, dict) for s in scorers.values())
-        and all(
-            isinstance(s.get(k), str) for s in scorers.values() for k in ("label", "fingerprint")
-        )
-        and all(is_weight(s.get("weight")) for s in scorers.values())
+        and all(map(_is_scorer, scorers.values()))
+    )
+
+
+def _is_scorer(found: object) -> bool:
+    return (
+        isinstance(found, dict)
+        and all(isinstance(found.get(key), str) for key in ("label", "fingerprint"))
+        and is_weight(found.get("weight"))
     )
 
 

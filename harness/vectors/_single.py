@@ -1,4 +1,4 @@
-"""Exact search for a single query: the same rows and distances in a third of the calls to numpy.
+"""Exact search for a single query: the same rows and distances in fewer calls to numpy.
 
 A query that comes alone, as over a wire, costs the calls and not the arithmetic.
 """

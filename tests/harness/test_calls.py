@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import threading
 import time
 from collections import Counter
@@ -451,3 +452,15 @@ def test_who_waits_for_the_same_call_hears_of_its_failure(tmp_path: Path) -> Non
         errors = call_all(Caller(provider), *"aa")
     assert [type(e) for e in errors] == [NotAnswered, NotAnswered]
     assert provider.asked.total() == 1
+
+
+def test_what_cannot_be_kept_is_not_paid_for_again_and_again(tmp_path: Path) -> None:
+    provider, texts = Scripted(good, latency_s=0.01), [str(i) for i in range(40)]
+    refuse = "CREATE TRIGGER full BEFORE INSERT ON calls BEGIN SELECT RAISE(ABORT, 'full'); END"
+    with Store(tmp_path / "s.db") as store, session(store):
+        with sqlite3.connect(tmp_path / "s.db") as connection:
+            connection.execute(refuse)
+        connection.close()
+        answers = call_all(Caller(provider, CallSettings(concurrency=2)), *texts)
+    assert all(isinstance(answer, HarnessError) for answer in answers)
+    assert 1 <= provider.asked.total() <= 4  # twice as many as may be under way

@@ -57,9 +57,7 @@ changes: .venv/installed
 
 # What is installed, as CycloneDX; and its known holes, which needs the network.
 audit: .venv/installed
-	$(BIN)/python -m pip install --quiet cyclonedx-bom pip-audit
-	$(BIN)/cyclonedx-py environment $(BIN)/python --of JSON -o sbom.json
-	$(BIN)/pip-audit --strict --disable-pip --no-deps -r constraints.txt
+	.ci/audit
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

@@ -1,5 +1,4 @@
-"""What many tests need: packaged models and a PostgreSQL server, where they can be had, and a
-store of the test's own."""
+"""What many tests need: a folder and a store of their own, packaged models, a PostgreSQL server."""
 
 from __future__ import annotations
 
@@ -25,6 +24,15 @@ def own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     store = tmp_path / "store.db"
     monkeypatch.setenv("SAMESCORE_STORE", str(store))
     return store
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder of the test's own, which is the current one."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -52,6 +52,9 @@ FOUND: dict[str, tuple[Callable[[bytes], object], bytes]] = {
     "card-huge-weight": (
         records.read_card, json.dumps(records.CARD).replace("1.0", "9" * 400).encode()
     ),
+    "card-fingerprint-that-is-a-list": (
+        records.read_card, json.dumps(records.CARD).replace('"f"', "[]").encode()
+    ),
     "card-deep": (records.read_card, b"[" * 100_000),
     "baseline-deep": (records.baseline, b"[" * 100_000),
     "baseline-infinite": (
@@ -66,6 +69,12 @@ FOUND: dict[str, tuple[Callable[[bytes], object], bytes]] = {
     ),
     "filter-of-blanks": (lambda data: texts.filtered(data.decode()), b" " * 30_000 + b"<"),
     "store-of-nul": (lambda data: texts.connect(data.decode()), b"sqlite:///a\0b"),
+    "store-password-of-two-lines": (
+        lambda data: texts.connect(data.decode()), b"postgresql://me:a\nsecret@h:x/"
+    ),
+    "store-password-before-a-slash": (
+        lambda data: texts.connect(data.decode()), b"postgres//me:secret/@h?x"
+    ),
     "store-unknown-option": (lambda data: texts.connect(data.decode()), b"sqlite:///a.db?x=1"),
     "rows-half-a-pair": (
         lambda data: rows.load((".json", data)), b'{"id": "\\udc00", "embedding": []}'

@@ -37,15 +37,6 @@ from tests.trust.lives import COMMAND, Lives
 from tests.trust.trial import Trial
 
 
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder of the test's own, which is the current one."""
-    folder = tmp_path / "here"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
-    return folder
-
-
 def test_transactions_of_a_run(trial: Trial, tmp_path: Path) -> None:
     """Killed by itself at an event (also within a transaction), or from outside at any instant."""
     trial("a run of two scorers, killed at an event: a question, a statement of a transaction")

@@ -131,6 +131,8 @@ class Database:
             yield
         except DamagedError as error:
             raise StoreError(f"{self.shown} is damaged: {error}; take a copy of it") from error
+        except UnicodeDecodeError as error:  # of a table's name, in what SQLite says of it
+            raise StoreError(f"{self.shown} is damaged: {error}; take a copy of it") from error
         except (sa.exc.DBAPIError, self._driver_error, UnicodeEncodeError) as error:
             why = error.orig if isinstance(error, sa.exc.DBAPIError) else error
             line = " ".join(str(why).split())

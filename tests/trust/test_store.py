@@ -114,6 +114,7 @@ DAMAGED: dict[str, Callable[[Path], object]] = {
     "another program's": lambda file: other_program(file),
     "a newer schema": lambda file: newer(file),
     "no schema": lambda file: schemaless(file),
+    "a name that is no text": lambda file: misnamed(file),
 }
 
 
@@ -129,6 +130,15 @@ def schemaless(file: Path) -> None:
         connection.commit()
 
 
+def misnamed(file: Path) -> None:
+    """What SQLite says of it is no UTF-8 either."""
+    with contextlib.closing(sqlite3.connect(file)) as connection:
+        connection.execute("PRAGMA writable_schema = on")
+        change = "UPDATE sqlite_master SET sql = 'x', name = CAST(x'e56e' AS TEXT) WHERE name = ?"
+        connection.execute(change, ("meta",))
+        connection.commit()
+
+
 def other_program(file: Path) -> None:
     file.unlink()
     with contextlib.closing(sqlite3.connect(file)) as connection:
@@ -139,7 +149,7 @@ def other_program(file: Path) -> None:
 
 def test_no_store_any_more(trial: Trial, here: Path, lives: Lives) -> None:
     """What is not ours is not written to, either."""
-    trial("in place of the store: nothing, zeros, text, another program's, a newer samescore's")
+    trial("in place of the store: nothing, zeros, text, another program's, a newer samescore's …")
     file = here / "s.db"
     whole = file.read_bytes()
     for how in trial.some(list(DAMAGED), few=1):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import re
+import sys
 import tarfile
 import tomllib
 import zipfile
@@ -15,7 +16,8 @@ import pytest
 from packaging.metadata import Metadata
 from packaging.utils import parse_sdist_filename, parse_wheel_filename
 
-PROJECT = Path(__file__).parents[2]
+from tests.packaging.conftest import PROJECT, run
+
 pytestmark = pytest.mark.slow
 
 
@@ -60,6 +62,7 @@ def test_the_wheel_has_every_file_of_the_packages_and_nothing_else(
         "harness/scaffold/templates/package/pyproject.toml.tmpl",
     ):
         assert needed in inside
+    assert all(f"{name.partition('/')[0]}/py.typed" in inside for name in inside)
     assert not [
         name
         for name in inside
@@ -83,6 +86,13 @@ def test_the_file_names_say_the_version(distributions: tuple[Path, Path]) -> Non
     assert (name, str(found)) == ("samescore", version)
     assert [str(tag) for tag in tags] == ["py3-none-any"]
     assert str(parse_sdist_filename(distributions[0].name)[1]) == version
+
+
+def test_an_index_would_take_them_and_can_show_the_readme(
+    distributions: tuple[Path, Path],
+) -> None:
+    files = map(str, distributions)
+    assert run(sys.executable, "-m", "twine", "check", "--strict", *files).count("PASSED") == 2
 
 
 def test_the_metadata_is_what_an_index_takes(metadata: bytes, headers: Message) -> None:

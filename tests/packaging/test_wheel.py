@@ -6,12 +6,12 @@ import subprocess
 import sys
 import textwrap
 import tomllib
-import zipfile
 from pathlib import Path
 
 import pytest
 
-PROJECT = Path(__file__).parents[2]
+from tests.packaging.conftest import PROJECT, Distributions, run
+
 ACME = """
     from harness import Completion, Component, Score, hookimpl
 
@@ -47,13 +47,7 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The project's wheel."""
-    return _build(PROJECT, tmp_path_factory.mktemp("dist"))
-
-
-@pytest.fixture(scope="module")
-def python(tmp_path_factory: pytest.TempPathFactory, wheel: Path) -> Path:
+def python(tmp_path_factory: pytest.TempPathFactory, distributions: Distributions) -> Path:
     """The Python of an environment that has the wheel, a third-party plugin, and no extras."""
     folder = tmp_path_factory.mktemp("clean")
     acme = folder / "acme"
@@ -65,22 +59,13 @@ def python(tmp_path_factory: pytest.TempPathFactory, wheel: Path) -> Path:
         '[project.entry-points.samescore]\nacme = "acme_shout"\n'
         '[tool.hatch.build.targets.wheel]\ninclude = ["acme_shout.py"]\n'
     )
-    _run(sys.executable, "-m", "venv", str(folder / "venv"))
+    run(sys.executable, "-m", "build", "-w", "-n", "-o", str(folder), str(acme))
+    run(sys.executable, "-m", "venv", str(folder / "venv"))
     python = folder / "venv" / "bin" / "python"
     constraints = str(PROJECT / "constraints.txt")
-    wheels = str(wheel), str(_build(acme, folder))
-    _run(str(python), "-m", "pip", "install", "-q", "-c", constraints, *wheels)
+    wheels = str(distributions.wheel), str(next(folder.glob("*.whl")))
+    run(str(python), "-m", "pip", "install", "-q", "-c", constraints, *wheels)
     return python
-
-
-def test_the_wheel_holds_the_packages_and_nothing_else(wheel: Path) -> None:
-    """An editable install sees the whole tree, so only the wheel shows what is shipped."""
-    names = {name.partition("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
-    shipped = {name for name in names if not name.endswith(".dist-info")}
-    plugins = {p.name for p in (PROJECT / "plugins").iterdir() if (p / "__init__.py").exists()}
-    assert shipped == {"harness", *plugins}
-    files = zipfile.ZipFile(wheel).namelist()
-    assert all(f"{package}/py.typed" in files for package in shipped)
 
 
 def test_a_bench_runs_with_a_third_party_plugin_and_without_torch(
@@ -88,14 +73,14 @@ def test_a_bench_runs_with_a_third_party_plugin_and_without_torch(
 ) -> None:
     """Installed as anyone installs it, the harness runs a stranger's generator and rewarder."""
     absent = "import importlib.util as u; assert not u.find_spec('torch')"
-    _run(str(python), "-c", absent)
+    run(str(python), "-c", absent)
     (tmp_path / "bench_loud.py").write_text(textwrap.dedent(BENCH))
     harness = str(python.with_name("harness"))
-    listed = _run(harness, "plugins")
+    listed = run(harness, "plugins")
     assert "shout" in listed
     assert "acme-shout 1.0" in listed
     assert "BROKEN" not in listed
-    output = _run(harness, "run", str(tmp_path), "-s", cwd=tmp_path)
+    output = run(harness, "run", str(tmp_path), "-s", cwd=tmp_path)
     assert "1 passed" in output
     assert "acme saw 2 answers" in output
 
@@ -104,8 +89,8 @@ def test_the_version_and_the_doctor_need_no_extra(python: Path, tmp_path: Path) 
     """Both commands work in an environment with nothing but the wheel."""
     harness = str(python.with_name("harness"))
     version = tomllib.loads((PROJECT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
-    assert _run(harness, "--version") == f"samescore {version}\n"
-    told = _run(harness, "doctor", cwd=tmp_path)
+    assert run(harness, "--version") == f"samescore {version}\n"
+    told = run(harness, "doctor", cwd=tmp_path)
     assert "pip install 'samescore[view]'" in told
     assert told.rstrip().endswith("none")
 
@@ -124,14 +109,3 @@ def test_a_missing_extra_is_named(python: Path, tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "pip install 'samescore[bertscore]'" in done.stderr
     assert "Traceback" not in done.stderr
-
-
-def _build(project: Path, into: Path) -> Path:
-    _run(sys.executable, "-m", "build", "-w", "-n", "-o", str(into), str(project))
-    return next(into.glob("*.whl"))
-
-
-def _run(*command: str, cwd: Path | None = None) -> str:
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
-    return done.stdout + done.stderr

@@ -43,23 +43,28 @@ def live(code, arguments, folder, env):
     sys.stdout.flush()
     os._exit(status)
 
-def ended(child, seconds):
-    until = time.monotonic() + seconds
+def ended(child, seconds, lines, out):
+    until = time.monotonic() + (120 if lines else seconds)
     while time.monotonic() < until:
         pid, status = os.waitpid(child, os.WNOHANG)
         if pid:
             return status
+        if lines and open(out, "rb").read().count(b"\\n") >= lines:
+            until, lines = time.monotonic() + seconds, 0
         time.sleep(0.0005)
     os.kill(child, signal.SIGKILL)
     return os.waitpid(child, 0)[1]
 
 def serve():
     for line in sys.stdin:
-        *what, seconds = json.loads(line)
+        *what, seconds, lines = json.loads(line)
+        files = [what[-1]["LIFE"] + name for name in ("out", "err")]
+        for file in files:
+            open(file, "w").close()
         began, child = time.monotonic(), os.fork()
         if not child:
             live(*what)
-        code = os.waitstatus_to_exitcode(ended(child, seconds))
+        code = os.waitstatus_to_exitcode(ended(child, seconds, lines, files[0]))
         print(json.dumps([code, time.monotonic() - began]), flush=True)
 """
 
@@ -91,13 +96,15 @@ class Lives:
     def __exit__(self, *_: object) -> None:
         self._process.communicate()
 
-    def live(self, code: str, *arguments: object, seconds: float = 120, **env: str) -> Life:
-        """Run Python in a process that is killed after so many seconds, if it has not ended."""
+    def live(
+        self, code: str, *arguments: object, seconds: float = 120, lines: int = 0, **env: str
+    ) -> Life:
+        """Run Python in a process, and kill it so many seconds after it printed so many lines."""
         assert self._process.stdin
         assert self._process.stdout
         environment = {**os.environ, **self._env, **env}
-        request = [code, [str(a) for a in arguments], str(self.folder), environment, seconds]
-        print(json.dumps(request), file=self._process.stdin, flush=True)
+        what = [code, [str(a) for a in arguments], str(self.folder), environment]
+        print(json.dumps([*what, seconds, lines]), file=self._process.stdin, flush=True)
         status, took = json.loads(self._process.stdout.readline())
         told = (
             Path(self._env["LIFE"] + name).read_text(errors="replace") for name in ("out", "err")
@@ -106,6 +113,6 @@ class Lives:
 
     def usual(self, code: str, *arguments: object, **env: str) -> float:
         """How long it takes when nobody kills it; it must go well."""
-        life = self.live(code, *arguments, seconds=120, **env)
+        life = self.live(code, *arguments, seconds=120, lines=0, **env)
         assert life.code == 0, life.err
         return life.seconds

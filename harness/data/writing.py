@@ -215,6 +215,7 @@ def _write_parquet(path: Path, rows: Rows, columns: list[str]) -> None:
 
     folder = path.with_name(path.name + ".chunks")
     folder.mkdir()
+    columns = [str(_flat(column)) for column in columns]
     try:
         schemas = [pa.schema([(column, pa.null()) for column in columns])]
         while chunk := list(islice(rows, _CHUNK)):
@@ -259,9 +260,10 @@ def _flat(value: object) -> object:
     """Mappings as JSON text: as Parquet structs, each would get the keys of all the others."""
     if isinstance(value, list):
         return [_flat(item) for item in value]
-    if isinstance(value, str) and not value.isascii():
-        return value.encode(errors="backslashreplace").decode()
-    return _dumps(value) if isinstance(value, dict) else value
+    flat = _dumps(value) if isinstance(value, dict) else value
+    if isinstance(flat, str) and not flat.isascii():
+        return flat.encode(errors="backslashreplace").decode()
+    return flat
 
 
 _WRITERS: dict[str, Callable[[Path, Rows, list[str]], None]] = {

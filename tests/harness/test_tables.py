@@ -270,6 +270,16 @@ def test_half_a_surrogate_pair_does_not_lose_the_table(tmp_path: Path, suffix: s
     assert values(path) == [{"a": escaped}]
 
 
+def test_nor_does_one_in_a_mapping_or_a_column_of_parquet(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    half = {"k": "é\ud800"}
+
+    write_table(path, [{"a\ud800": half, "b": [half]}], ["a\ud800", "b"])
+
+    text = '{"k": "é\\ud800"}'
+    assert values(path) == [{"a\\ud800": text, "b": [text]}]
+
+
 def test_plain_values() -> None:
     given = {
         "numpy": [np.float32(0.5), np.int64(3), np.bool_(True), np.array([1, 2])],

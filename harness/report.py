@@ -34,7 +34,7 @@ class JsonReport:
     def harness_report(self, report: Mapping[str, object]) -> None:
         """Write the report."""
         with replacing(self._file) as temporary:
-            temporary.write_text(_document(report), "utf-8")
+            temporary.write_text(_document(report), "utf-8", "backslashreplace")
 
 
 class JsonStream:

@@ -181,10 +181,10 @@ def _write(
     text = as_markdown(comparison, outcomes) if options.markdown or summary else ""
     if options.markdown:
         with replacing(Path(options.markdown)) as temporary:
-            temporary.write_text(text, "utf-8")
+            temporary.write_text(text, "utf-8", "backslashreplace")
     if summary:
         try:
-            with Path(summary).open("a", encoding="utf-8") as handle:
+            with Path(summary).open("a", encoding="utf-8", errors="backslashreplace") as handle:
                 handle.write(text)
         except OSError as error:
             raise DataError(f"${_SUMMARY} {summary} cannot be written: {error.strerror}") from error

@@ -35,7 +35,8 @@ def write_baseline(file: str | Path, sides: Sequence[Side]) -> None:
     if not path.parent.is_dir():
         raise DataError(f"{path}: the folder {path.parent} does not exist; create it first")
     with replacing(path) as temporary:
-        temporary.write_text(json.dumps(found, ensure_ascii=False) + "\n", "utf-8")
+        text = json.dumps(found, ensure_ascii=False) + "\n"
+        temporary.write_text(text, "utf-8", "backslashreplace")
 
 
 def read_baseline(file: str | Path) -> dict[str, Side]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 Rows = Iterator[list[object]]
 """Rows as lists of JSON values, in the order of the columns."""
 
+_BOM = "\ufeff"
 _CHUNK = 10_000
 _ROOM = 2**20  # bytes: with less than that free a disk counts as full
 _OF_DISKS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
@@ -177,6 +178,8 @@ def _create(path: Path, newline: str | None = None) -> TextIO:
 
 def _write_separated(path: Path, rows: Rows, columns: list[str], delimiter: str) -> None:
     with _create(path, newline="") as handle:
+        if columns and columns[0].startswith(_BOM):
+            handle.write(_BOM)  # who reads takes the first one off
         writer = csv.writer(handle, delimiter=delimiter)
         writer.writerow(columns)
         writer.writerows([_cell(value) for value in row] for row in rows)

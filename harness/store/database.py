@@ -186,7 +186,8 @@ def without_password(text: str) -> str:
 
 def _without_secrets(text: str) -> str:
     """What is no URL, without all that may have been meant as a password."""
-    return re.sub(r"(//[^:/]*:).*", r"\1***", text, flags=re.DOTALL)
+    hidden = re.sub(r":.*@", ":***@", text, flags=re.DOTALL)
+    return re.sub(r"(//[^:/]*:).*", r"\1***", hidden, flags=re.DOTALL)
 
 
 def _identity(database: str | None) -> tuple[int, int] | None:

@@ -29,7 +29,7 @@ def write(plan: TrainingPlan, result: TrainingResult) -> None:
     text = json.dumps(_card(plan, result), indent=2, ensure_ascii=False) + "\n"
     for folder in {result.model.absolute(), plan.output.absolute()}:
         with replacing(folder / NAME) as temporary:
-            temporary.write_text(text, "utf-8")
+            temporary.write_text(text, "utf-8", "backslashreplace")
 
 
 def read(folder: Path) -> Mapping[str, object] | None:

@@ -38,7 +38,7 @@ def write(folder: Path, record: Record) -> None:
     """Write the record, whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
     temporary = folder / f".{_NAME}.tmp"
-    temporary.write_text(json.dumps(record, indent=1, ensure_ascii=False), "utf-8")
+    temporary.write_text(json.dumps(record, indent=1), "utf-8")
     temporary.replace(folder / _NAME)
 
 

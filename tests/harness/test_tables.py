@@ -280,6 +280,15 @@ def test_nor_does_one_in_a_mapping_or_a_column_of_parquet(tmp_path: Path) -> Non
     assert values(path) == [{"a\\ud800": text, "b": [text]}]
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".tsv"])
+def test_a_column_that_begins_as_a_file_may_keeps_its_name(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"t{suffix}"
+
+    write_table(path, [{"\ufeffid": "a", "id": "b"}], ["\ufeffid", "id"])
+
+    assert values(path) == [{"\ufeffid": "a", "id": "b"}]
+
+
 def test_plain_values() -> None:
     given = {
         "numpy": [np.float32(0.5), np.int64(3), np.bool_(True), np.array([1, 2])],

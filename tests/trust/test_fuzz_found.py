@@ -61,6 +61,10 @@ FOUND: dict[str, tuple[Callable[[bytes], object], bytes]] = {
         records.baseline,
         json.dumps(records.BASELINE).replace('"rows": 2', '"rows": 1e999').encode(),
     ),
+    "baseline-half-a-pair": (
+        records.baseline,
+        json.dumps(records.BASELINE).replace('{"name": "m', '{"\\ud800": "m').encode(),
+    ),
     "reference-bracket-in-a-key": (
         lambda data: texts.refer(data.decode()), b"match:mode=,1fx[=1,2]"
     ),
@@ -71,6 +75,9 @@ FOUND: dict[str, tuple[Callable[[bytes], object], bytes]] = {
     "store-of-nul": (lambda data: texts.connect(data.decode()), b"sqlite:///a\0b"),
     "store-password-of-two-lines": (
         lambda data: texts.connect(data.decode()), b"postgresql://me:a\nsecret@h:x/"
+    ),
+    "store-password-after-a-slash": (
+        lambda data: texts.connect(data.decode()), b"postgresql+psycopg:/\0/me:secret@store.db"
     ),
     "store-password-before-a-slash": (
         lambda data: texts.connect(data.decode()), b"postgres//me:secret/@h?x"

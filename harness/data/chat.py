@@ -195,6 +195,10 @@ def _message(row: Row, number: int, value: object) -> Message:
             raise DataError(f"{where} ({role}) has no content; fill it or remove the message")
     else:
         _check_content(f"{where} ({role})", message["content"])
+    try:
+        json.dumps(message, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise DataError(f"{where} ({role}) has half a surrogate pair; mend the text") from error
     return message
 
 

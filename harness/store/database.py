@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 DEFAULT = Path(".samescore") / "store.db"
 _INSTALL = "pip install 'samescore[postgresql]'"
+_SCHEME = re.compile(r"(postgres(ql)?|sqlite|mysql|mariadb|mssql|oracle)(\+\w+)?:", re.IGNORECASE)
 _PATIENCE_S = 60.0  # how long to wait for another process that writes
 
 
@@ -173,8 +174,10 @@ def store_url(url: str | Path | None) -> str:
     text = str(url or os.environ.get("SAMESCORE_STORE") or DEFAULT)
     if "://" in text:
         return text
+    shown = _without_secrets(text)
+    if _SCHEME.match(text):
+        raise StoreError(f"{shown!r} is no store: in a URL :// follows its scheme")
     if "?" in text:
-        shown = _without_secrets(text)
         raise StoreError(f"{shown!r} cannot name a store: what follows '?' is lost in a URL")
     return f"sqlite:///{Path(text).absolute()}"
 

@@ -159,6 +159,7 @@ def test_nulls_of_parquet_are_no_keys(tmp_path: Path) -> None:
         ({"messages": ["hi"]}, "no JSON"),
         ({"messages": [5]}, "message 1 is 5; it must be an object"),
         ({"messages": [{"content": "x"}]}, "message 1 has no role"),
+        ({"messages": [{"role": "user", "content": "\ud800"}]}, "message 1 (user) has half a"),
         ({"messages": [{"role": "human", "content": "x"}]}, "has the role 'human'; roles are sys"),
         ({"messages": [{"role": ["user"], "content": "x"}]}, "has the role ['user']"),
         ({"messages": [TURNS[0], {"role": "user"}]}, "message 2 (user) has no content"),

@@ -132,6 +132,8 @@ def cut_short(tmp_path: Path) -> str:
         (lambda _: "sqlite+nosuch:///x.db", "is no store: give a file or a database URL"),
         (lambda _: "postgresql://host:port/db", "is no store: give a file or a database URL"),
         (lambda _: "postgresql+nodriver://host/db", "is no store: give a file"),
+        (lambda _: "postgresql:/me:pw@host/db", "'postgresql:***@host/db' is no store: in a URL"),
+        (lambda _: "SQLite:x.db", "is no store: in a URL :// follows its scheme"),
         (lambda _: "https://example.org/store", "'https' cannot be used as a store"),
     ],
     ids=[
@@ -146,6 +148,8 @@ def cut_short(tmp_path: Path) -> str:
         "driver",
         "port",
         "postgres",
+        "slash",
+        "slashes",
         "https",
     ],
 )

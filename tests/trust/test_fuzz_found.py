@@ -76,6 +76,9 @@ FOUND: dict[str, tuple[Callable[[bytes], object], bytes]] = {
     "store-password-of-two-lines": (
         lambda data: texts.connect(data.decode()), b"postgresql://me:a\nsecret@h:x/"
     ),
+    "store-password-after-a-scheme": (
+        lambda data: texts.connect(data.decode()), b"postgresql:[//me:secret@store.db"
+    ),
     "store-password-after-a-slash": (
         lambda data: texts.connect(data.decode()), b"postgresql+psycopg:/\0/me:secret@store.db"
     ),

@@ -12,6 +12,8 @@ from harness import HarnessError, telemetry
 from harness.building import one_line
 
 _PATIENCE_S = 5.0
+# `ray start --head` takes a token that is there by itself; who joins or connects, only if told to.
+_HINT = "one with a token wants RAY_AUTH_MODE=token, and ~/.ray/auth_token as its nodes have it"
 _STORE_BYTES = 256 * 2**20  # batches are small: what is under way at once fits many times over
 
 
@@ -40,7 +42,7 @@ def connect(address: str) -> None:
         )
     except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         told = one_line(error)[:300]
-        raise HarnessError(f"ray: the cluster {wanted} cannot be used: {told}") from error
+        raise HarnessError(f"ray: the cluster {wanted} cannot be used: {told}; {_HINT}") from error
 
 
 def knock(address: str) -> None:

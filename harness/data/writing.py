@@ -44,11 +44,14 @@ def write_table(
         The number of rows.
 
     Raises:
-        DataError: if the ending is unknown, the folder is missing or not writable, or a value
-            cannot be written; names the row and the column.
+        DataError: if the ending is unknown, the folder is missing or not writable, there are no
+            columns, which only JSON can tell, or a value cannot be written; names the row and the
+            column.
     """
     path = Path(path)
     writer = check_writable(path)
+    if not columns and writer not in (_write_json, _write_jsonl):
+        raise DataError(f"{path}: there is no column to write")
     counted = _Plain(path, rows, columns)
     with replacing(path) as temporary:
         try:

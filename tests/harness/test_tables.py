@@ -253,6 +253,14 @@ def test_what_cannot_be_written_is_said(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".parquet"])
+def test_rows_without_columns_are_no_table(tmp_path: Path, suffix: str) -> None:
+    with pytest.raises(DataError, match="there is no column to write"):
+        write_table(tmp_path / f"t{suffix}", [{}], [])
+    assert list(tmp_path.iterdir()) == []
+    assert write_table(tmp_path / "t.jsonl", [{}], []) == 1
+
+
 def test_parquet_chunks_of_two_types_are_refused(tmp_path: Path) -> None:
     rows = ({"a": i if i < 10_000 else "x"} for i in range(10_001))
 

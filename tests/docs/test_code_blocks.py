@@ -75,32 +75,15 @@ def services() -> Iterator[dict[str, str]]:
         }
 
 
-@pytest.fixture(scope="module")
-def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder with `pip`, `python` and `harness`."""
-    folder, here = tmp_path_factory.mktemp("programs"), PROJECT / "tests" / "docs"
-    forking = [sys.executable, str(here / "forked.py"), "serve", str(folder / "socket")]
-    env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    commands = {"pip": f"{here}/pip_stand_in.py"}
-    for name in ("python", "harness"):
-        commands[name] = f"-IS {here}/forked.py run {folder}/socket {name}"
-    for name, command in commands.items():
-        (folder / name).write_text(f'#!/bin/sh\nexec {sys.executable} {command} "$@"\n')
-        (folder / name).chmod(0o755)
-    with subprocess.Popen(forking, env=env, stdout=subprocess.PIPE, text=True) as server:
-        assert server.stdout
-        assert server.stdout.readline() == "ready\n"
-        yield folder
-        server.terminate()
-
-
 @pytest.fixture
-def folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, services: dict[str, str], programs: Path
-) -> Path:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, services: dict[str, str]) -> Path:
     """The folder that a page is followed in, which is also the one of this process."""
-    page = tmp_path / "page"
+    page, programs = tmp_path / "page", tmp_path / "programs"
     page.mkdir()
+    programs.mkdir()
+    pip = programs / "pip"
+    pip.write_text(f'#!/bin/sh\nexec {sys.executable} {PROJECT}/tests/docs/pip_stand_in.py "$@"\n')
+    pip.chmod(0o755)
     path = f"{programs}:{Path(sys.executable).parent}:{os.environ['PATH']}"
     site = str(tmp_path / "site")
     ours = {"PATH": path, "PIP_TARGET": site, "PYTHONPATH": site, "OMP_NUM_THREADS": "1"}
@@ -151,7 +134,7 @@ def _joined(shown: list[Block]) -> list[Block]:
 
 def run(block: Block, database: str) -> None:
     """In a process of its own; bash ends at the first command that fails."""
-    command = ["python", "-c", block.text]
+    command = [sys.executable, "-c", block.text]
     if block.language != "python":
         typed = commands(block.text) if block.language == "console" else block.text
         script = (block.instead or typed).replace(DATABASE, database)

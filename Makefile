@@ -59,10 +59,9 @@ changes: .venv/installed
 audit: .venv/installed
 	.ci/audit
 
-# What is imported is compiled then: to compile everything takes as long as to install it.
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --no-compile -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
 	touch $@
 
 clean:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.data.plain import plain, printable
-from harness.data.writing import replacing
+from harness.data.writing import write_text
 from harness.hookspecs import hookimpl
 
 if TYPE_CHECKING:
@@ -33,8 +33,7 @@ class JsonReport:
     @hookimpl
     def harness_report(self, report: Mapping[str, object]) -> None:
         """Write the report."""
-        with replacing(self._file) as temporary:
-            temporary.write_text(_document(report), "utf-8", "backslashreplace")
+        write_text(self._file, _document(report))
 
 
 class JsonStream:

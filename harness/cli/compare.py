@@ -175,13 +175,12 @@ def _write(
 ) -> None:
     from harness.comparison.junit import write_junit
     from harness.comparison.markdown import as_markdown
-    from harness.data.writing import replacing
+    from harness.data.writing import write_text
 
     summary = os.environ.get(_SUMMARY)
     text = as_markdown(comparison, outcomes) if options.markdown or summary else ""
     if options.markdown:
-        with replacing(Path(options.markdown)) as temporary:
-            temporary.write_text(text, "utf-8", "backslashreplace")
+        write_text(Path(options.markdown), text)
     if summary:
         try:
             with Path(summary).open("a", encoding="utf-8", errors="backslashreplace") as handle:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from harness.comparison.sides import Scored, Side
-from harness.data.writing import replacing
+from harness.data.writing import write_text
 from harness.errors import DataError
 
 if TYPE_CHECKING:
@@ -34,9 +34,7 @@ def write_baseline(file: str | Path, sides: Sequence[Side]) -> None:
     path = Path(file)
     if not path.parent.is_dir():
         raise DataError(f"{path}: the folder {path.parent} does not exist; create it first")
-    with replacing(path) as temporary:
-        text = json.dumps(found, ensure_ascii=False) + "\n"
-        temporary.write_text(text, "utf-8", "backslashreplace")
+    write_text(path, json.dumps(found, ensure_ascii=False) + "\n")
 
 
 def read_baseline(file: str | Path) -> dict[str, Side]:

@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from harness.data.plain import plain
+from harness.data.plain import plain, storable
 from harness.errors import DataError
 
 if TYPE_CHECKING:
@@ -150,6 +150,16 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write text as UTF-8, whole or not at all; half of a surrogate pair becomes an escape.
+
+    Raises:
+        DataError: if it cannot be written.
+    """
+    with replacing(path) as temporary:
+        temporary.write_text(storable(text), "utf-8")
+
+
 def is_full(folder: Path) -> bool:
     """Whether the disk of a folder has no room for anything; False where that cannot be known."""
     try:
@@ -221,7 +231,7 @@ def _write_parquet(path: Path, rows: Rows, columns: list[str]) -> None:
 
     folder = path.with_name(path.name + ".chunks")
     folder.mkdir()
-    columns = [str(_flat(column)) for column in columns]
+    columns = [storable(column) for column in columns]
     try:
         schemas = [pa.schema([(column, pa.null()) for column in columns])]
         while chunk := list(islice(rows, _CHUNK)):
@@ -267,9 +277,7 @@ def _flat(value: object) -> object:
     if isinstance(value, list):
         return [_flat(item) for item in value]
     flat = _dumps(value) if isinstance(value, dict) else value
-    if isinstance(flat, str) and not flat.isascii():
-        return flat.encode(errors="backslashreplace").decode()
-    return flat
+    return storable(flat) if isinstance(flat, str) else flat
 
 
 _WRITERS: dict[str, Callable[[Path, Rows, list[str]], None]] = {

@@ -130,9 +130,8 @@ class Database:
     def _telling(self, doing: str) -> Iterator[None]:
         try:
             yield
-        except DamagedError as error:
-            raise StoreError(f"{self.shown} is damaged: {error}; take a copy of it") from error
-        except UnicodeDecodeError as error:  # of a table's name, in what SQLite says of it
+        # SQLite may say the name of a damaged table, which need not be UTF-8.
+        except (DamagedError, UnicodeDecodeError) as error:
             raise StoreError(f"{self.shown} is damaged: {error}; take a copy of it") from error
         except (sa.exc.DBAPIError, self._driver_error, UnicodeEncodeError) as error:
             why = error.orig if isinstance(error, sa.exc.DBAPIError) else error
@@ -174,12 +173,13 @@ def store_url(url: str | Path | None) -> str:
     text = str(url or os.environ.get("SAMESCORE_STORE") or DEFAULT)
     if "://" in text:
         return text
-    shown = _without_secrets(text)
     if _SCHEME.match(text):
-        raise StoreError(f"{shown!r} is no store: in a URL :// follows its scheme")
-    if "?" in text:
-        raise StoreError(f"{shown!r} cannot name a store: what follows '?' is lost in a URL")
-    return f"sqlite:///{Path(text).absolute()}"
+        problem = "is no store: in a URL :// follows its scheme"
+    elif "?" in text:
+        problem = "cannot name a store: what follows '?' is lost in a URL"
+    else:
+        return f"sqlite:///{Path(text).absolute()}"
+    raise StoreError(f"{_without_secrets(text)!r} {problem}")
 
 
 def without_password(text: str) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import cast
 
 from harness.components import TrainingResult
-from harness.data.writing import replacing
+from harness.data.writing import write_text
 from harness.errors import DataError, HarnessError
 from harness.fingerprint import differences
 from harness.store.schema import to_json
@@ -28,8 +28,7 @@ def write(plan: TrainingPlan, result: TrainingResult) -> None:
     """
     text = json.dumps(_card(plan, result), indent=2, ensure_ascii=False) + "\n"
     for folder in {result.model.absolute(), plan.output.absolute()}:
-        with replacing(folder / NAME) as temporary:
-            temporary.write_text(text, "utf-8", "backslashreplace")
+        write_text(folder / NAME, text)
 
 
 def read(folder: Path) -> Mapping[str, object] | None:
